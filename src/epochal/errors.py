@@ -1,0 +1,115 @@
+"""Every exception Epochal raises, in one tree.
+
+    EpochalError                      (also `epochal.Error`)
+    ├── UsageError                    a wrong argument, or a call at the wrong time
+    │   └── UnsupportedError
+    ├── CommError                     a server could not be reached, or refused
+    │   └── AuthenticationError
+    ├── ConfigError                   a config value would change without being allowed to
+    ├── RunLogError                   a run log cannot be read at all
+    │   ├── NotARunLogError
+    │   └── NewerRunLogError
+    ├── BlockError                    bytes that are not a block, or a newer one
+    └── DataFolderError
+        ├── DataFolderInUseError
+        ├── NewerDataFolderError
+        └── PortInUseError
+
+Code branches on the type, never on the text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EpochalError(Exception):
+    """Base of all."""
+
+
+class UsageError(EpochalError):
+    """A wrong argument, or a call at the wrong time."""
+
+
+class UnsupportedError(UsageError):
+    """Asked for something this version cannot do."""
+
+
+class CommError(EpochalError):
+    """A server could not be reached, or refused."""
+
+
+class AuthenticationError(CommError):
+    """A server did not accept the credentials."""
+
+
+class ConfigError(EpochalError):
+    """A config value would change without being allowed to."""
+
+
+class RunLogError(EpochalError):
+    """A run log cannot be read at all.  Damage inside one is a loss in the report instead."""
+
+
+class NotARunLogError(RunLogError):
+    """The file does not begin as a run log does."""
+
+    def __init__(self, path: Path, found: bytes) -> None:
+        super().__init__(
+            f"{path} is not a run log: it begins with {found[:8]!r}.\n"
+            "If it was one, its first bytes are damaged; restore the file, or move it out of the runs folder."
+        )
+        self.path, self.found = path, found
+
+
+class NewerRunLogError(RunLogError):
+    """The run log was written by a newer version of Epochal."""
+
+    def __init__(self, path: Path, version: int, newest_known: int) -> None:
+        super().__init__(
+            f"{path} is a run log of version {version}; this Epochal reads up to {newest_known}.\n"
+            "Nothing is lost: update Epochal here and open it again."
+        )
+        self.path, self.version, self.newest_known = path, version, newest_known
+
+
+class BlockError(EpochalError):
+    """Bytes that are not a block, or a newer one."""
+
+
+class DataFolderError(EpochalError):
+    """A server cannot start on this data folder."""
+
+
+class DataFolderInUseError(DataFolderError):
+    """Another server process owns this data folder."""
+
+    def __init__(self, folder: Path, pid: int, url: str) -> None:
+        super().__init__(
+            f"{folder} is in use by the Epochal server at {url} (process {pid}).\n"
+            "A data folder has one server: open that address (`epochal link` prints a new sign-in link),\n"
+            "stop that process, or give this one a folder of its own: epochal ui --data-dir DIR"
+        )
+        self.folder, self.pid, self.url = folder, pid, url
+
+
+class NewerDataFolderError(DataFolderError):
+    """The data folder was written by a newer version of Epochal."""
+
+    def __init__(self, folder: Path, version: str, newest_known: str) -> None:
+        super().__init__(
+            f"{folder} was written by a newer Epochal (format {version}; this one knows up to {newest_known}).\n"
+            "Nothing was changed.  Update Epochal, or use another folder: epochal ui --data-dir DIR"
+        )
+        self.folder, self.version, self.newest_known = folder, version, newest_known
+
+
+class PortInUseError(DataFolderError):
+    """Something else listens on the port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"Port {port} on {host} is already in use.\n"
+            "Choose another one with --port N, or let Epochal find a free one with --port 0."
+        )
+        self.host, self.port = host, port

@@ -1,0 +1,105 @@
+"""The block: a range of one writer's frames in columns.
+
+The SDK's rows are turned into columns once, beside the training; the server stores them as they come and
+never touches single values.  The layout is described in docs/formats/block.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import zstandard
+
+from epochal.errors import BlockError
+from epochal.ids import RunId, WriterId
+
+MAGIC = b"EPB"
+VERSION = 1
+MAX_DECODED_BYTES = 1 << 30
+
+ColumnKind = Literal["f", "i", "b", "v"]
+
+
+class BlockId(msgspec.Struct, frozen=True):
+    """Names the range of one writer's run log that a block holds, for ever.
+
+    The server can therefore tell a block it already has, and sending one twice is harmless.
+    """
+
+    run_id: RunId
+    writer: WriterId
+    first_offset: int  # bytes from the start of the run-log file to the block's first frame
+    end_offset: int  # bytes, to the end of its last frame: where the next block begins
+
+
+class Column(msgspec.Struct, frozen=True, array_like=True):
+    """The values of one key and one kind, in row order."""
+
+    key: str  # flattened with dots
+    kind: ColumnKind  # f64, i64, u8 booleans, or any msgpack value
+    rows: bytes | None  # u32 little-endian row indices, ascending; None if every row has a value
+    values: bytes | list[object]  # little-endian; a list for kind "v"
+
+
+class Loss(msgspec.Struct, frozen=True, array_like=True):
+    """Damaged bytes inside the range, which no reader can give back."""
+
+    offset: int
+    n_bytes: int
+    reason: str
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """See docs/formats/block.md; byte fields are little-endian arrays."""
+
+    run_id: RunId
+    project: str
+    entity: str | None
+    writer: WriterId
+    kind: Literal["primary", "secondary", "sidecar"]
+    first_offset: int
+    end_offset: int
+    n_rows: int
+    steps: tuple[int, int] | bytes  # (first, stride), or i64 per row
+    times: bytes  # f64 per row, Unix seconds
+    unplaced: bytes | None = None  # u8 per row; 1: `steps` holds an ordinal, ingest gives the step
+    columns: list[Column] = []
+    records: list[tuple[int, list[object]]] = []  # (rows before it, the record as in the run log)
+    losses: list[Loss] = []
+
+    @property
+    def id(self) -> BlockId:
+        return BlockId(self.run_id, self.writer, self.first_offset, self.end_offset)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Block)
+
+
+def encode(block: Block, *, level: int = 1) -> bytes:
+    """Return the bytes of `block`; `level` is zstd's."""
+    body = zstandard.ZstdCompressor(level=level).compress(_encoder.encode(block))
+    return MAGIC + bytes([VERSION]) + body
+
+
+def decode(data: bytes) -> Block:
+    """Return the block in `data`.
+
+    Raises:
+        BlockError: `data` is not a block, is damaged, is of a newer version, or would unpack to more than
+            `MAX_DECODED_BYTES`.
+    """
+    if data[:3] != MAGIC:
+        raise BlockError(f"not a block: it begins with {data[:4]!r}")
+    if data[3] > VERSION:
+        raise BlockError(f"a block of version {data[3]}; this Epochal reads up to {VERSION}: update it")
+    try:
+        size = zstandard.frame_content_size(data[4:])
+        if not 0 <= size <= MAX_DECODED_BYTES:
+            raise BlockError(
+                f"a block that unpacks to {size} bytes; at most {MAX_DECODED_BYTES} are accepted"
+            )
+        return _decoder.decode(zstandard.ZstdDecompressor().decompress(data[4:]))
+    except (zstandard.ZstdError, msgspec.MsgspecError, IndexError) as error:
+        raise BlockError(f"a damaged block: {error}") from error
