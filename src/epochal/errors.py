@@ -98,7 +98,8 @@ class NewerDataFolderError(DataFolderError):
 
     def __init__(self, folder: Path, version: str, newest_known: str) -> None:
         super().__init__(
-            f"{folder} was written by a newer Epochal (format {version}; this one knows up to {newest_known}).\n"
+            f"{folder} was written by a newer Epochal "
+            f"(format {version}; this one knows up to {newest_known}).\n"
             "Nothing was changed.  Update Epochal, or use another folder: epochal ui --data-dir DIR"
         )
         self.folder, self.version, self.newest_known = folder, version, newest_known

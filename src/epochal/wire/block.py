@@ -97,9 +97,7 @@ def decode(data: bytes) -> Block:
     try:
         size = zstandard.frame_content_size(data[4:])
         if not 0 <= size <= MAX_DECODED_BYTES:
-            raise BlockError(
-                f"a block that unpacks to {size} bytes; at most {MAX_DECODED_BYTES} are accepted"
-            )
+            raise BlockError(f"a block of {size} bytes unpacked; at most {MAX_DECODED_BYTES} are accepted")
         return _decoder.decode(zstandard.ZstdDecompressor().decompress(data[4:]))
     except (zstandard.ZstdError, msgspec.MsgspecError, IndexError) as error:
         raise BlockError(f"a damaged block: {error}") from error

@@ -1,8 +1,8 @@
 """What a metric store does, whatever engine is below it.
 
-A store keeps the history of runs: series of numbers by (run, stream, key), other values by (run, stream, key, step), and
-console lines.  It learns them from blocks and forgets nothing that it acknowledged.  Every engine passes
-the same contract tests.
+A store keeps the history of runs: series of numbers by (run, stream, key), other values by
+(run, stream, key, step), and console lines.  It learns them from blocks and forgets nothing that it
+acknowledged.  Every engine passes the same contract tests.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class SeriesInfo(msgspec.Struct, frozen=True):
 
 
 class Buckets(NamedTuple):
-    """Spans of neighbouring points, of all series of one query, by (series, x).  Every array has shape (n,)."""
+    """Spans of neighbouring points, of all series of one query, by (series, x).
+
+    Every array has shape (n,).
+    """
 
     series: NDArray[np.int32]  # index into the answer's `infos`
     x: NDArray[np.float64]  # of the first point
@@ -61,7 +64,7 @@ class Buckets(NamedTuple):
     low: NDArray[np.float64]  # of the finite points; NaN if there are none
     high: NDArray[np.float64]
     mean: NDArray[np.float64]
-    count: NDArray[np.int32]
+    n_points: NDArray[np.int32]
     n_nan: NDArray[np.int32]
     n_posinf: NDArray[np.int32]
     n_neginf: NDArray[np.int32]
@@ -134,7 +137,10 @@ class MetricStore(Protocol):
     def console(
         self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000
     ) -> tuple[list[ConsoleLine], int]:
-        """Return at most `limit` lines and how many there are in all; the newest ones without `after` and `before`."""
+        """Return at most `limit` lines, and how many there are in all.
+
+        Without `after` and `before`: the newest ones.
+        """
 
     def delete_run(self, run: RunId) -> None: ...
 
