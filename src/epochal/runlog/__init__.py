@@ -1,0 +1,1 @@
+"""The file a run writes before anything is sent: docs/formats/run-log.md."""

@@ -1,0 +1,95 @@
+"""Builds blocks out of a run log's frames."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from epochal.ids import RunId, WriterId
+from epochal.runlog.columns import ColumnKind, KeyColumn, LoggedRow, columns_of, little_endian
+from epochal.runlog.format import Header, RecordType
+from epochal.runlog.reader import Frame, LostRange
+from epochal.wire.block import Block, Column, Loss
+
+_ROW_TYPES = (int(RecordType.ROW), int(RecordType.UNPLACED_ROW))
+
+
+def build_block(
+    header: Header,
+    frames: Sequence[Frame],
+    losses: Sequence[LostRange],
+    *,
+    first_offset: int,
+    end_offset: int,
+) -> Block:
+    """Return the block of `frames`, which are all whole frames from `first_offset` to `end_offset`.
+
+    Args:
+        header: of the file.
+        losses: inside the range.
+        first_offset: of the first frame, or of the loss that comes before it.
+        end_offset: where the reader goes on.
+    """
+    rows: list[LoggedRow] = []
+    unplaced = bytearray()
+    records: list[tuple[int, list[object]]] = []
+    for frame in frames:
+        record = frame.record
+        if record[0] in _ROW_TYPES and _is_row(record):
+            rows.append(LoggedRow(*cast("tuple[int, float, dict[str, object]]", _row_items(record))))
+            unplaced.append(record[0] == RecordType.UNPLACED_ROW)
+        else:
+            records.append((len(rows), record))
+    columns, times = columns_of(rows)
+    return Block(
+        run_id=RunId(header.run_id),
+        project=header.project,
+        entity=header.entity,
+        writer=WriterId(header.writer),
+        kind=header.kind,
+        first_offset=first_offset,
+        end_offset=end_offset,
+        n_rows=len(rows),
+        steps=_steps([row.step for row in rows]),
+        times=little_endian("d", times),
+        unplaced=bytes(unplaced) if any(unplaced) else None,
+        columns=[_encoded(column) for column in columns],
+        records=records,
+        losses=[Loss(*loss) for loss in losses],
+    )
+
+
+def _is_row(record: list[object]) -> bool:
+    """A row of the shape that every version writes; anything else is carried along as a record."""
+    return (
+        len(record) >= 4
+        and isinstance(record[1], float)
+        and type(record[2]) is int
+        and -(2**63) <= record[2] < 2**63
+        and isinstance(record[3], dict)
+    )
+
+
+def _row_items(record: list[object]) -> tuple[object, object, object]:
+    return record[2], record[1], record[3]
+
+
+def _steps(steps: list[int]) -> tuple[int, int] | bytes:
+    if not steps:
+        return (0, 1)
+    stride = steps[1] - steps[0] if len(steps) > 1 else 1
+    differences = map(operator.sub, steps[1:], steps)
+    if all(d == stride for d in differences):
+        return (steps[0], stride)
+    return little_endian("q", steps)
+
+
+_TYPECODES: dict[ColumnKind, Literal["d", "q", "B"]] = {"f": "d", "i": "q", "b": "B"}
+
+
+def _encoded(column: KeyColumn) -> Column:
+    rows = None if column.rows is None else little_endian("I", column.rows)
+    if column.kind == "v":
+        return Column(column.key, column.kind, rows, list(column.values))
+    return Column(column.key, column.kind, rows, little_endian(_TYPECODES[column.kind], column.values))
