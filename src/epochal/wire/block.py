@@ -79,7 +79,7 @@ _decoder = msgspec.msgpack.Decoder(Block)
 
 def encode(block: Block, *, level: int = 1) -> bytes:
     """Return the bytes of `block`; `level` is zstd's."""
-    body = zstandard.ZstdCompressor(level=level).compress(_encoder.encode(block))
+    body = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(_encoder.encode(block))
     return MAGIC + bytes([VERSION]) + body
 
 
@@ -90,7 +90,7 @@ def decode(data: bytes) -> Block:
         BlockError: `data` is not a block, is damaged, is of a newer version, or would unpack to more than
             `MAX_DECODED_BYTES`.
     """
-    if data[:3] != MAGIC:
+    if data[:3] != MAGIC or len(data) < 4:
         raise BlockError(f"not a block: it begins with {data[:4]!r}")
     if data[3] > VERSION:
         raise BlockError(f"a block of version {data[3]}; this Epochal reads up to {VERSION}: update it")
@@ -99,5 +99,5 @@ def decode(data: bytes) -> Block:
         if not 0 <= size <= MAX_DECODED_BYTES:
             raise BlockError(f"a block of {size} bytes unpacked; at most {MAX_DECODED_BYTES} are accepted")
         return _decoder.decode(zstandard.ZstdDecompressor().decompress(data[4:]))
-    except (zstandard.ZstdError, msgspec.MsgspecError, IndexError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise BlockError(f"a damaged block: {error}") from error

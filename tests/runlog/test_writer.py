@@ -1,0 +1,203 @@
+"""What the writer promises when all goes well, and when nothing does."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from epochal.runlog.format import Header, RecordType
+from epochal.runlog.reader import read_all
+from epochal.runlog.writer import RunLogWriter
+
+HEADER = Header(run_id="r1", project="p", entity=None, writer="w1", kind="primary", start_time=1.5)
+encode = msgspec.msgpack.encode
+
+
+def steps_of(path: Path) -> list[object]:
+    return [f.record[2] for f in read_all(path)[0] if f.record[0] == RecordType.ROW]
+
+
+def test_every_row_of_many_threads_is_there_once(tmp_path: Path) -> None:
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER)
+
+    def log(part: int) -> None:
+        for i in range(500):
+            writer.append(encode((1, 1.0, part * 500 + i, {"a": 1})))
+
+    threads = [threading.Thread(target=log, args=(part,)) for part in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.close()
+
+    assert sorted(steps_of(tmp_path / "w1.runlog")) == list(range(4000))  # type: ignore[type-var]
+    assert writer.size == (tmp_path / "w1.runlog").stat().st_size
+
+
+def test_a_row_is_in_the_file_as_soon_as_append_returns(tmp_path: Path) -> None:
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER)
+
+    for step in range(3):
+        writer.append(encode((1, 1.0, step, {})))
+        assert steps_of(tmp_path / "w1.runlog") == list(range(step + 1))
+    writer.close()
+
+
+def test_a_signal_handler_that_logs_in_the_middle_of_a_write_neither_hangs_nor_tears(tmp_path: Path) -> None:
+    """The handler runs between any two bytecodes of append itself; a plain lock would hang here."""
+    script = f"""
+    import signal, msgspec
+    from pathlib import Path
+    from epochal.runlog.format import Header
+    from epochal.runlog.writer import RunLogWriter
+    header = Header(run_id="r", project="p", entity=None, writer="w", kind="primary", start_time=1.0)
+    writer = RunLogWriter(Path({str(tmp_path / "w.runlog")!r}), header)
+    n = 0
+    def handler(*_):
+        global n
+        n += 1
+        writer.append(msgspec.msgpack.encode((1, 1.0, 1_000_000 + n, {{}})))
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    for step in range(60_000):
+        writer.append(msgspec.msgpack.encode((1, 1.0, step, {{}})))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    writer.close()
+    print(n)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    n_alarms = int(run.stdout)
+    assert n_alarms > 0
+    steps = steps_of(tmp_path / "w.runlog")
+    assert sorted(steps) == [*range(60_000), *range(1_000_001, 1_000_001 + n_alarms)]  # type: ignore[type-var]
+
+
+def test_ctrl_c_in_the_middle_of_a_write_leaves_a_file_that_goes_on(tmp_path: Path) -> None:
+    script = f"""
+    import signal, msgspec
+    from pathlib import Path
+    from epochal.runlog.format import Header
+    from epochal.runlog.writer import RunLogWriter
+    header = Header(run_id="r", project="p", entity=None, writer="w", kind="primary", start_time=1.0)
+    writer = RunLogWriter(Path({str(tmp_path / "w.runlog")!r}), header)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    step, returned, interrupts = 0, [], 0
+    while step < 20_000:
+        try:
+            writer.append(msgspec.msgpack.encode((1, 1.0, step, {{}})))
+            returned.append(step)
+            step += 1
+        except KeyboardInterrupt:
+            interrupts += 1
+            step += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    writer.close()
+    print(interrupts, len(returned), sum(returned))
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if run.returncode != 0:  # the interrupt hit the test's own bookkeeping, not the writer
+        assert "KeyboardInterrupt" in run.stderr, run.stderr
+        return
+
+    interrupts, n_returned, _ = map(int, run.stdout.split())
+    frames, report = read_all(tmp_path / "w.runlog")
+    assert interrupts > 0
+    assert (report.losses, report.torn_bytes) == ([], 0)
+    assert n_returned <= len(frames) <= 20_000
+
+
+def test_a_full_disk_neither_raises_nor_loses_and_heals_by_itself(tmp_path: Path) -> None:
+    """A file-size limit makes the kernel refuse in mid-write, as a full disk does."""
+    path = tmp_path / "w1.runlog"
+    troubles: list[str] = []
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    writer = RunLogWriter(path, HEADER, on_trouble=troubles.append)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, old[1]))
+        for step in range(1000):
+            writer.append(encode((1, 1.0, step, {"loss": 0.5})))
+        assert path.stat().st_size == 5000
+        assert not writer.flush(timeout_s=0.2)
+        assert len(troubles) == 1
+        assert "training goes on" in troubles[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    assert writer.close(timeout_s=20)
+    assert steps_of(path) == list(range(1000))
+    assert read_all(path)[1].losses == []
+
+
+def test_what_no_longer_fits_into_memory_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "w1.runlog"
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    writer = RunLogWriter(path, HEADER, max_buffer_bytes=10_000)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, old[1]))
+        for step in range(1000):
+            writer.append(encode((1, 1.0, step, {"loss": 0.5})))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    assert not writer.close(timeout_s=20)  # not everything is in the file, and it says so
+    kept = steps_of(path)
+    assert 0 < len(kept) < 1000
+    assert kept == list(range(len(kept)))
+    assert writer.lost_rows == 1000 - len(kept)
+
+
+def test_a_closed_descriptor_is_opened_again(tmp_path: Path) -> None:
+    """Programs that become daemons close every descriptor they find."""
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER)
+    writer.append(encode((1, 1.0, 0, {})))
+    os.close(writer._fd)
+    writer.append(encode((1, 1.0, 1, {})))
+    writer.close()
+
+    assert steps_of(tmp_path / "w1.runlog") == [0, 1]
+
+
+def test_an_existing_file_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "w1.runlog").write_bytes(b"precious")
+
+    with pytest.raises(FileExistsError):
+        RunLogWriter(tmp_path / "w1.runlog", HEADER)
+
+    assert (tmp_path / "w1.runlog").read_bytes() == b"precious"
+
+
+def test_appending_after_close_is_counted_and_harmless(tmp_path: Path) -> None:
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER)
+    writer.close()
+    writer.append(encode((1, 1.0, 0, {})))
+
+    assert writer.lost_rows == 1
+    assert steps_of(tmp_path / "w1.runlog") == []
