@@ -1,0 +1,121 @@
+"""The tables of the metadata store.
+
+Migrations make them; a test compares the two.  What can be large (config, summary) lies in `documents`, so
+that a heartbeat does not rewrite megabytes and a list of runs does not read them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+schema = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+projects = Table(
+    "projects",
+    schema,
+    Column("key", Integer, primary_key=True, autoincrement=True),
+    Column("entity", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("last_active", Float, nullable=False),
+    UniqueConstraint("entity", "name"),
+    Index(None, "last_active", "key"),
+    sqlite_autoincrement=True,  # a number names a file: one that was used is never given out again
+)
+
+runs = Table(
+    "runs",
+    schema,
+    Column("key", Integer, primary_key=True, autoincrement=True),
+    Column("project_key", Integer, ForeignKey("projects.key"), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("search_text", Text, nullable=False),  # name and id, case-folded
+    Column("created_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+    Column("end_state", Text),
+    Column("ended_at", Float),
+    Column("exit", LargeBinary),  # msgpack of RunExit
+    Column("tags", LargeBinary),  # msgpack list
+    Column("notes", Text),
+    Column("group", Text),
+    Column("job_type", Text),
+    Column("last_step", BigInteger),
+    Column("n_rows", BigInteger, nullable=False),
+    UniqueConstraint("project_key", "run_id"),
+    Index(None, "project_key", "created_at", "key"),
+    Index(None, "project_key", "heartbeat_at", "key"),
+    Index(None, "project_key", "name", "key"),
+    sqlite_autoincrement=True,
+)
+
+documents = Table(
+    "documents",
+    schema,
+    Column("run_key", Integer, ForeignKey("runs.key"), primary_key=True),
+    Column("kind", Text, primary_key=True),  # config, summary, metadata, and fold: what ingest goes on from
+    Column("data", LargeBinary, nullable=False),  # msgpack: it keeps NaN, infinities and 64-bit integers
+)
+
+writers = Table(
+    "writers",
+    schema,
+    Column("run_key", Integer, ForeignKey("runs.key"), primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("label", Text),
+    Column("applied_offset", BigInteger, nullable=False),
+    Column("is_finished", Boolean(create_constraint=False), nullable=False),
+    Column("path", Text),
+    Index(None, "is_finished"),
+)
+
+losses = Table(
+    "losses",
+    schema,
+    Column("run_key", Integer, ForeignKey("runs.key"), primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+
+def _definition(owner: str, target: str) -> list[Column[object]]:
+    return [
+        Column(owner, Integer, ForeignKey(target), primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("data", LargeBinary, nullable=False),  # msgpack of MetricDefinition
+    ]
+
+
+run_definitions = Table("run_definitions", schema, *_definition("run_key", "runs.key"))
+
+# Merged over the runs of the project: the newest run wins.
+project_definitions = Table(
+    "project_definitions",
+    schema,
+    *_definition("project_key", "projects.key"),
+    Column("said_at", Float, nullable=False),  # created_at of the run that said it
+)

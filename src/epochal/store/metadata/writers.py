@@ -1,0 +1,88 @@
+"""The writers of runs, and how far each one's run log was taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from epochal.ids import RunId, WriterId
+from epochal.store.metadata.base import Database, upsert
+from epochal.store.metadata.records import WriterRecord
+from epochal.store.metadata.tables import projects, runs, writers
+
+_COLUMNS = (
+    writers.c.writer,
+    writers.c.kind,
+    writers.c.started_at,
+    writers.c.label,
+    writers.c.applied_offset,
+    writers.c.is_finished,
+    writers.c.path,
+)
+
+
+class Writers:
+    """By (run, writer)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_run(self, run_key: int) -> list[WriterRecord]:
+        """Return the writers of a run, first one first."""
+        query = select(*_COLUMNS).where(writers.c.run_key == run_key)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(writers.c.started_at, writers.c.writer))
+            return [_record(row) for row in found.mappings()]
+
+    def unfinished(self) -> list[tuple[str, str, RunId, WriterId]]:
+        """Return (entity, project, run, writer) of those whose run log may hold more than was taken in."""
+        query = (
+            select(projects.c.entity, projects.c.name, runs.c.run_id, writers.c.writer)
+            .join_from(writers, runs)
+            .join(projects)
+            .where(writers.c.is_finished.is_(False))
+        )
+        with self._database.read() as connection:
+            return [(e, p, RunId(r), WriterId(w)) for e, p, r, w in connection.execute(query)]
+
+    def finished_paths(self) -> dict[str, int]:
+        """Return the run logs of this machine that need not be read again, and how much of each was read."""
+        query = select(writers.c.path, writers.c.applied_offset).where(
+            writers.c.is_finished.is_(True), writers.c.path.is_not(None)
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def save(self, connection: Connection, run_key: int, changed: Iterable[WriterRecord]) -> None:
+        """Insert writers of a run, or replace what is known about them."""
+        rows = [
+            {
+                "run_key": run_key,
+                "writer": w.writer,
+                "kind": w.kind,
+                "started_at": w.started_at,
+                "label": w.label,
+                "applied_offset": w.applied_offset,
+                "is_finished": w.is_finished,
+                "path": w.path,
+            }
+            for w in changed
+        ]
+        if rows:
+            names = [name for name in rows[0] if name not in ("run_key", "writer")]
+            connection.execute(upsert(writers, *names), rows)
+
+    def set_finished(
+        self, connection: Connection, run_key: int, writer: WriterId, *, is_finished: bool, path: str | None
+    ) -> None:
+        """Say whether a writer's run log was read to the end after its run had ended."""
+        connection.execute(
+            update(writers)
+            .where(writers.c.run_key == run_key, writers.c.writer == writer)
+            .values(is_finished=is_finished, path=path)
+        )
+
+
+def _record(row: RowMapping) -> WriterRecord:
+    return WriterRecord(**row)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from epochal.errors import DataFolderError, NewerDataFolderError
+from epochal.store.metadata import Metadata, migrate
+from epochal.store.metadata.tables import schema
+
+
+def test_the_migrations_end_in_the_tables_that_the_code_uses(metadata: Metadata) -> None:
+    with metadata.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    folder = Path(migrate.__file__).parent / "migrations"
+
+    assert ScriptDirectory(str(folder)).get_current_head() == migrate.HEAD
+
+
+def test_every_commit_is_on_the_disk_and_readers_do_not_wait(metadata: Metadata) -> None:
+    with metadata.write() as writing:
+        settings = [
+            writing.exec_driver_sql(f"PRAGMA {p}").scalar_one() for p in ("journal_mode", "synchronous")
+        ]
+        metadata.projects.ensure(writing, "local", "digits", now=1.0)
+        assert metadata.projects.count() == 0
+
+    assert settings == ["wal", 2]
+    assert metadata.projects.count() == 1
+
+
+def test_an_exception_undoes_what_was_written(metadata: Metadata) -> None:
+    with suppress(ZeroDivisionError), metadata.write() as connection:
+        metadata.projects.ensure(connection, "local", "digits", now=1.0)
+        _ = 1 / 0
+
+    assert metadata.projects.count() == 0
+
+
+def test_a_store_that_is_opened_again_has_everything(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    first = Metadata(path)
+    with first.write() as connection:
+        first.projects.ensure(connection, "local", "digits", now=1.0)
+    first.close()
+
+    again = Metadata(path)
+    assert again.projects.count() == 1
+    again.close()
+
+
+def test_a_newer_file_is_refused_and_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    Metadata(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = path.read_bytes()
+
+    with pytest.raises(NewerDataFolderError, match="9999"):
+        Metadata(path)
+
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["metadata.db"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but a text" * 40, b"SQLite format 3\x00" + b"x" * 90]
+)
+def test_a_file_that_is_not_a_database_is_refused_and_not_changed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "metadata.db"
+    path.write_bytes(content)
+
+    with pytest.raises(DataFolderError, match="cannot be read"):
+        Metadata(path)
+
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+
+    with pytest.raises(DataFolderError, match="not Epochal's"):
+        Metadata(path)
+
+
+def test_a_backup_has_what_is_still_in_the_log(tmp_path: Path) -> None:
+    store = Metadata(tmp_path / "metadata.db")
+    with store.write() as connection:
+        store.projects.ensure(connection, "local", "digits", now=1.0)
+
+    migrate.back_up(store.path, tmp_path / "copy.db")
+    store.close()
+
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT name FROM projects").fetchall() == [("digits",)]
+
+
+def test_an_older_file_is_copied_before_it_is_upgraded(tmp_path: Path) -> None:
+    """Undone by hand to what an older version would have left: the same tables, an older number."""
+    path = tmp_path / "metadata.db"
+    store = Metadata(path)
+    with store.write() as connection:
+        for table in reversed(schema.sorted_tables):
+            connection.exec_driver_sql(f'DROP TABLE "{table.name}"')
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+        connection.exec_driver_sql("CREATE TABLE keepsake (x)")
+    store.close()
+
+    with pytest.raises(Exception, match="0000"):  # no such migration: the upgrade fails …
+        Metadata(path)
+
+    copy = path.with_name(f"metadata.db.before-{migrate.HEAD}")
+    with closing(sqlite3.connect(copy)) as connection:  # … and the copy was made before it
+        assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'keepsake'").fetchone()
+    assert migrate.revision_of(path) == "0000"
