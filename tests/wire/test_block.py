@@ -15,7 +15,7 @@ from epochal.runlog.format import Header
 from epochal.runlog.reader import Frame, LostRange, RunLogReader
 from epochal.runlog.writer import RunLogWriter
 from epochal.wire.block import Block, Column, Loss, decode, encode
-from epochal.wire.build import build_block
+from epochal.wire.build import build_block, header_frame
 
 
 def header(kind: str = "primary") -> Header:
@@ -87,6 +87,15 @@ def test_unplaced_rows_are_marked(tmp_path: Path) -> None:
 
     assert block.unplaced == b"\x01\x00\x01"
     assert block.steps == struct.pack("<3q", 0, 50, 1)
+
+
+def test_a_first_block_tells_the_header(tmp_path: Path) -> None:
+    frame = header_frame(header(), 90)
+    block = build_block(header(), [frame], [], first_offset=0, end_offset=90)
+
+    ((row, record),) = decode(encode(block)).records
+    assert (row, record[:2], frame.offset, frame.end) == (0, [0, 1.0], 8, 90)
+    assert msgspec.convert(record[2], Header) == header()
 
 
 def test_a_damaged_frame_is_told_in_the_block(tmp_path: Path) -> None:

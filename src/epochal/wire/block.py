@@ -64,6 +64,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[int, int] | bytes  # (first, stride), or i64 per row
     times: bytes  # f64 per row, Unix seconds
     unplaced: bytes | None = None  # u8 per row; 1: `steps` holds an ordinal, ingest gives the step
+    placed: list[tuple[int, int, int]] = []  # by ingest: (first ordinal, last ordinal, step of the first)
     columns: list[Column] = []
     records: list[tuple[int, list[object]]] = []  # (rows before it, the record as in the run log)
     losses: list[Loss] = []

@@ -6,9 +6,11 @@ import operator
 from collections.abc import Sequence
 from typing import Literal, cast
 
+import msgspec
+
 from epochal.ids import RunId, WriterId
 from epochal.runlog.columns import ColumnKind, KeyColumn, LoggedRow, columns_of, little_endian
-from epochal.runlog.format import Header, RecordType
+from epochal.runlog.format import MAGIC, Header, RecordType
 from epochal.runlog.reader import Frame, LostRange
 from epochal.wire.block import Block, Column, Loss
 
@@ -58,6 +60,16 @@ def build_block(
         records=records,
         losses=[Loss(*loss) for loss in losses],
     )
+
+
+def header_frame(header: Header, end_offset: int) -> Frame:
+    """Return the frame of a file's header, which ends at `end_offset`.
+
+    A writer's first block begins at offset 0 and has it as its first record, so that a store knows from
+    the blocks alone when and where the writer began.
+    """
+    record = [int(RecordType.HEADER), header.start_time, msgspec.to_builtins(header)]
+    return Frame(len(MAGIC), end_offset, record)
 
 
 def _is_row(record: list[object]) -> bool:
