@@ -1,0 +1,63 @@
+"""The command `epochal`.
+
+A command's own module and what it needs are imported when it runs, so that `epochal --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from epochal._version import __version__
+from epochal.cli.link import add_link
+from epochal.cli.serving import add_server, add_ui
+from epochal.errors import EpochalError
+
+_EXAMPLES = """\
+examples:
+  epochal ui                                see the runs of this machine, live
+  epochal ui --port 9000 --no-browser       on a port of your choice; open the printed link yourself
+  epochal ui --runs-dir /scratch/runs       watch a further folder of runs
+  epochal link                              another sign-in link for the running server
+  epochal server --host 0.0.0.0             for a machine that others reach
+
+`epochal COMMAND --help` explains a command.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="epochal",
+        description="Experiment tracking at full speed: log everything, keep everything, see it live.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"epochal {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    add_ui(commands)
+    add_server(commands)
+    add_link(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 0, or 1 after an error was explained."""
+    parser = build_parser()
+    parsed = parser.parse_args(arguments)
+    if not hasattr(parsed, "command"):
+        parser.print_help()
+        return 0
+    try:
+        parsed.command(parsed)
+    except EpochalError as error:
+        print(f"epochal: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Starts a server, runs it until it is told to stop, and puts everything away.
+
+The order matters: the data folder is owned before anything in it is opened, the port is taken before anybody
+is told of it, and what was opened last is closed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from epochal._version import __version__
+from epochal.access.addresses import Addresses
+from epochal.access.login_tokens import LoginTokens
+from epochal.access.secret import load_secret
+from epochal.access.sessions import Sessions
+from epochal.errors import UsageError
+from epochal.runlog.folder import runs_folders
+from epochal.server.app import create_app
+from epochal.server.data_folder import DataFolder, ServerRecord
+from epochal.server.listening import listen, url_of
+from epochal.server.services import Services
+from epochal.server.settings import ServerSettings
+from epochal.server.web_app import WebApp
+from epochal.server.workers import Workers
+
+# Ctrl-C ends the process within 2 s: requests have this long to finish, and the rest is for closing files.
+_GRACE_S = 1
+# A browser opens at once, and the link stands in the list of processes meanwhile.
+_BROWSER_TOKEN_S = 60.0
+
+
+def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        settings: how.
+        home: Epochal's folder, which the data and the runs are in unless the settings say otherwise.
+        open_browser: open the app where there is a display.
+
+    Raises:
+        DataFolderError: the data folder belongs to another server, is newer, or cannot be used.
+        PortInUseError: the port asked for is taken.
+        UsageError: a setting cannot be used.
+    """
+    # Whatever this process makes is its owner's alone.
+    os.umask(0o077)
+    addresses = _addresses(settings)
+    with contextlib.ExitStack() as cleanup:
+        data = DataFolder(settings.data_dir or home / "server")
+        cleanup.callback(data.close)
+        listening = listen(settings.host, settings.port)
+        cleanup.callback(listening.close)
+        services = cleanup.enter_context(_services(settings, home, data, addresses))
+        url = url_of(listening)
+        record = ServerRecord(pid=os.getpid(), url=url, version=__version__, started_at=time.time())
+        data.publish(record)
+        services.login_tokens.sweep()
+        _announce(url, services, data.path)
+        if open_browser and _has_display():
+            token = services.login_tokens.mint(_BROWSER_TOKEN_S)
+            # Finding and starting a browser can take seconds.
+            opening = (login_link(url, token),)
+            threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
+        _run(services, listening)
+
+
+def login_link(url: str, token: str) -> str:
+    """Return the address that signs a browser in to the server at `url`."""
+    return f"{url}/login?token={token}"
+
+
+@contextlib.contextmanager
+def _services(
+    settings: ServerSettings, home: Path, data: DataFolder, addresses: Addresses
+) -> Iterator[Services]:
+    with contextlib.ExitStack() as cleanup:
+        workers = Workers(settings.query_threads)
+        cleanup.callback(workers.close)
+        folders = _watched_folders(settings, home)
+        yield Services(
+            settings=settings,
+            clock=time.time,
+            addresses=addresses,
+            sessions=Sessions(load_secret(data.secret_path), time.time),
+            login_tokens=LoginTokens(data.login_tokens_path, time.time),
+            web_app=WebApp(),
+            workers=workers,
+            runs_folders=folders,
+            stopping=asyncio.Event(),
+        )
+
+
+def _addresses(settings: ServerSettings) -> Addresses:
+    try:
+        return Addresses(settings.host, (*settings.allow_host, *_own_names(settings.host)))
+    except ValueError as error:
+        raise UsageError(f"--allow-host: {error}.") from error
+
+
+def _own_names(host: str) -> Sequence[str]:
+    """On a network, people type the machine's name; on loopback only, nobody can."""
+    return () if host in ("127.0.0.1", "localhost", "::1") else (socket.gethostname(),)
+
+
+def _watched_folders(settings: ServerSettings, home: Path) -> list[Path]:
+    return list(dict.fromkeys([*runs_folders(home), *(folder.absolute() for folder in settings.runs_dir)]))
+
+
+def _announce(url: str, services: Services, data: Path) -> None:
+    link = login_link(url, services.login_tokens.mint())
+    first, *others = services.runs_folders
+    more = f" and {len(others)} more" if others else ""
+    print(
+        f"Epochal {__version__} is running.\n\n"
+        f"  Open   {link}\n"
+        f"  Runs   {first}{more}\n"
+        f"  Data   {data}\n\n"
+        "The link signs one browser in; `epochal link` prints another. Ctrl-C stops the server.",
+        flush=True,
+    )
+
+
+def _has_display() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _run(services: Services, listening: socket.socket) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    config = uvicorn.Config(
+        create_app(services),
+        log_config=None,
+        # Addresses can hold a sign-in token, and nobody reads the log of a server of one's own.
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    _Server(config, services.stopping).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Stops at a signal with exit code 0, live connections first."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end a program; unlike the parent, do not raise them again."""
+        loop = asyncio.get_running_loop()
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # Started by nohup, it is to outlive its terminal.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit  # asked twice: do not wait for anybody
+        self.should_exit = True
+        self._stopping.set()

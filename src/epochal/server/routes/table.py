@@ -1,0 +1,34 @@
+"""Every route of the server and who may use it: the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from epochal.access.policy import Policy
+from epochal.server.routes.health import healthz
+from epochal.server.routes.login import login
+from epochal.server.routes.web import asset, page
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoint(NamedTuple):
+    """One route."""
+
+    method: str  # GET answers HEAD as well
+    path: str  # with Starlette's parameters
+    handler: Handler
+    policy: Policy
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/healthz", healthz, Policy.ANYONE),
+    Endpoint("GET", "/login", login, Policy.ANYONE),
+    Endpoint("GET", "/assets/{name:path}", asset, Policy.ANYONE),
+    # Last, because it matches everything.
+    Endpoint("GET", "/{path:path}", page, Policy.SESSION),
+)

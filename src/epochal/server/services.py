@@ -1,0 +1,39 @@
+"""What the routes share: every part of a running server, made once in `main.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from starlette.requests import Request
+
+from epochal.access.addresses import Addresses
+from epochal.access.login_tokens import LoginTokens
+from epochal.access.sessions import Sessions
+from epochal.server.settings import ServerSettings
+from epochal.server.web_app import WebApp
+from epochal.server.workers import Workers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Services:
+    """The parts of one server."""
+
+    settings: ServerSettings
+    clock: Callable[[], float]  # Unix seconds
+    addresses: Addresses
+    sessions: Sessions
+    login_tokens: LoginTokens
+    web_app: WebApp
+    workers: Workers
+    runs_folders: Sequence[Path]  # that are watched
+    stopping: asyncio.Event  # set when live connections have to end
+
+
+def services_of(request: Request) -> Services:
+    """Return the parts of the server that got `request`."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
