@@ -64,10 +64,10 @@ types: tools ## check the types of Python and TypeScript
 
 .PHONY: bench bench-peers
 bench: tools ## measure what the README claims, each figure beside its floor
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python bench/sdk/overhead.py
 
 bench-peers: tools ## the same against wandb, Trackio, TensorBoardX, MLflow and Aim
-	@$(BIN)/python scripts/bench.py peers
+	@$(BIN)/python bench/sdk/peers.py
 
 # --- Shipping it ------------------------------------------------------------------------------------------
 

@@ -97,14 +97,11 @@ def build(root: Path, node: Node | None = None) -> Path:
 
 
 def install_packages(web: Path, node: Node) -> None:
-    """Make `web/node_modules` what the lock file says; nothing is done where it is already."""
-    stamp = web / "node_modules" / ".locked"
-    lock = web / "package-lock.json"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    """Make `web/node_modules` what the lock file says; nothing is done where it is newer than that."""
+    lock, installed = web / "package-lock.json", web / "node_modules" / ".package-lock.json"
+    if installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     npm(web, node, ["ci", "--no-progress"])
-    stamp.write_text(wanted)
 
 
 def npm(web: Path, node: Node, arguments: Sequence[str]) -> None:
