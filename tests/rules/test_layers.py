@@ -37,7 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "server": {"base", "wire", "store", "access", "ingest", "query"},
     "server.compat": {"base", "wire", "store", "access", "ingest", "query"},
     "api": {"base"},
-    "cli": {"base"},
+    "cli": {"base", "server.settings"},  # the declarations that its options and help are made from
 }
 ANYTHING_INSIDE_CALLS = {"api", "cli"}
 # The package itself re-exports the SDK.
@@ -67,7 +67,11 @@ PACKAGES: dict[str, set[str]] = {
 }
 
 # (module, what it imports): why that is so for now, and what will end it.
-DEBTS: dict[tuple[str, str], str] = {}
+DEBTS: dict[tuple[str, str], str] = {
+    ("epochal.server.main", "epochal.runlog.folder"): (
+        "a server is put together in one place, which has to know the folders to watch; the watcher could"
+    ),
+}
 
 
 class Import(NamedTuple):
@@ -139,7 +143,8 @@ def is_allowed(found: Import) -> bool:
         return found.module == "epochal.server.app"
     if layer == "server.compat" and target == "server":
         return True
-    return any(target == other or target.startswith(other + ".") for other in LAYERS.get(layer, set()))
+    inside = found.target.removeprefix("epochal.")
+    return any(inside == other or inside.startswith(other + ".") for other in LAYERS.get(layer, set()))
 
 
 ALL_FILES = sorted(SOURCE.rglob("*.py"))
