@@ -14,10 +14,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from epochal.errors import EpochalError
 from epochal.ids import RunId, WriterId
 from epochal.wire.block import Block
 
 Stream = Literal["history", "system"]
+
+
+class GapError(EpochalError):
+    """A block does not begin where its writer's last one ended."""
+
+    def __init__(self, run: RunId, writer: WriterId, wanted: int, got: int) -> None:
+        super().__init__(
+            f"The next block of writer {writer} of run {run} must begin at offset {wanted}, not {got}.\n"
+            f"Nothing was stored: send the writer's frames from offset {wanted} on."
+        )
+        self.run, self.writer, self.wanted, self.got = run, writer, wanted, got
 
 
 class MetricX(msgspec.Struct, frozen=True):
@@ -107,19 +119,41 @@ class MetricStore(Protocol):
     def append(self, blocks: Sequence[Block]) -> None:
         """Store `blocks`; durable on return.
 
-        A block that is there already is skipped.  Steps must be placed (`Block.unplaced` is None).
+        A block that is there already is skipped.  Steps must be placed (`Block.unplaced` is None).  A
+        writer's first block begins at offset 0: it covers the run log's magic and header too.
 
         Raises:
             GapError: a block does not begin where its writer's last one ended; nothing was stored.
+            BlockError: a block's arrays do not fit together, or its steps are not placed; nothing was stored.
         """
 
     def end_offset(self, run: RunId, writer: WriterId) -> int:
         """Return the offset at which the writer's next block must begin; 0 before the first."""
 
     def blocks_from(self, run: RunId, writer: WriterId, offset: int) -> Iterator[Block]:
-        """Yield the stored blocks of a writer that begin at `offset` or later, in order."""
+        """Yield the stored blocks of a writer that begin at `offset` or later, in order.
 
-    def read_series(self, query: SeriesQuery) -> SeriesAnswer: ...
+        Blocks that end before a released offset (see `release`) may come back without rows and columns.
+        """
+
+    def release(self, run: RunId, writer: WriterId, offset: int) -> None:
+        """Say that nobody will ask `blocks_from` for rows before `offset` again.
+
+        Until then the rows of a block are kept beside the series made from them, so that metadata that
+        lags after a crash can be brought up to date.
+        """
+
+    def read_series(self, query: SeriesQuery) -> SeriesAnswer:
+        """Return the series of every key of every run of `query`, run by run, in the order asked for.
+
+        A series with at most `n_buckets` points in range comes point by point.  Otherwise its points come in
+        at most `n_buckets` buckets on one grid for all series of the query; every bucket tells exactly
+        about the points from its `x` to its `x_last`, no point is left out, and a bucket begins in the
+        grid's cell that it stands for.  One point beyond each end of the range comes along; it does not
+        count in `SeriesInfo.n_points`.  Points whose x is not finite have no place and are left out.
+
+        In the stream `system` a point's step is its Unix time in whole microseconds.
+        """
 
     def scan_rows(
         self,
@@ -130,19 +164,33 @@ class MetricStore(Protocol):
         first_step: int | None = None,
         last_step: int | None = None,
     ) -> Iterator[Row]:
-        """Yield every row exactly, in step order, merged over writers: last write wins per (key, step)."""
+        """Yield every row exactly, in step order, merged over writers: last write wins per (key, step).
 
-    def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]: ...
+        Args:
+            keys: rows come with these only, and rows that have none of them are left out; None for all.
+            first_step: the first one to come, included.
+            last_step: the last one to come, included.
+        """
+
+    def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:
+        """Return the keys of `runs` together, by key; None for all runs of the project."""
 
     def console(
         self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000
     ) -> tuple[list[ConsoleLine], int]:
-        """Return at most `limit` lines, and how many there are in all.
+        """Return at most `limit` lines in order, and how many there are in all.
 
-        Without `after` and `before`: the newest ones.
+        A line gets its sequence number when its first character is written and keeps it; the text of a line
+        without an end yet may still grow.
+
+        Args:
+            after: the first lines whose sequence is higher.
+            before: the last lines whose sequence is lower; with `after` too, the first ones between.
+            limit: neither given, the newest ones.
         """
 
-    def delete_run(self, run: RunId) -> None: ...
+    def delete_run(self, run: RunId) -> None:
+        """Forget the run at once; its space comes back in the background."""
 
     def sizes(self) -> dict[RunId, int]:
         """Return the bytes that each run takes."""

@@ -1,0 +1,5 @@
+"""The metric store that needs nothing installed: SQLite and numpy."""
+
+from epochal.store.metrics.embedded.store import EmbeddedMetricStore
+
+__all__ = ["EmbeddedMetricStore"]

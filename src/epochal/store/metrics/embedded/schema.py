@@ -1,0 +1,139 @@
+"""The tables of a metric store's file, and how the file is opened.  docs/formats/metric-store.md says why."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+from epochal.errors import NewerDataFolderError
+
+VERSION = 1
+
+# Pages larger than SQLite's default: most of what is read is a few tens of kilobytes in one value.
+_PAGE_BYTES = 8192
+# The write-ahead log is folded into the file by the compactor; this many pages (64 MB) are the limit beyond
+# which an append does it itself.
+_CHECKPOINT_PAGES = 8192
+
+_TABLES = """
+CREATE TABLE runs (
+    run_no INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: what is left of a deleted run goes later
+    run_id TEXT UNIQUE,                        -- NULL once the run is deleted
+    through INTEGER NOT NULL DEFAULT 0,        -- every block up to this one is in chunks
+    first_time REAL,                           -- the earliest time of a row
+    first_sample_time REAL,                    -- the earliest time of a system sample
+    n_lines INTEGER NOT NULL DEFAULT 0,        -- of the console
+    n_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE writers (
+    writer_no INTEGER PRIMARY KEY,
+    run_no INTEGER NOT NULL,
+    writer TEXT NOT NULL,
+    end_offset INTEGER NOT NULL DEFAULT 0,
+    released INTEGER NOT NULL DEFAULT 0,       -- nobody asks for rows before this offset again
+    UNIQUE (run_no, writer)
+) STRICT;
+CREATE TABLE blocks (
+    block_no INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of arrival: the later block's write wins
+    run_no INTEGER NOT NULL,
+    writer_no INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL,
+    n_values INTEGER NOT NULL,
+    is_stripped INTEGER NOT NULL DEFAULT 0,    -- rows and columns are given up
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX blocks_of_run ON blocks (run_no, block_no, n_values);
+CREATE INDEX blocks_of_writer ON blocks (writer_no, first_offset);
+CREATE TABLE series (
+    series_no INTEGER PRIMARY KEY,
+    run_no INTEGER NOT NULL,
+    stream INTEGER NOT NULL,                   -- 0 history, 1 system
+    kind INTEGER NOT NULL,                     -- 0 the rows themselves, 1 numbers, 2 other values
+    key TEXT NOT NULL,
+    through INTEGER NOT NULL DEFAULT 0,        -- every block up to this one is in chunks
+    type TEXT NOT NULL,
+    n_written INTEGER NOT NULL DEFAULT 0,
+    n_points INTEGER NOT NULL DEFAULT 0,       -- in chunks
+    first_step INTEGER,
+    last_step INTEGER,
+    min_time REAL,
+    max_time REAL,
+    is_time_sorted INTEGER NOT NULL DEFAULT 1,  -- times never fall as steps rise
+    top_level INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (run_no, stream, kind, key)
+) STRICT;
+CREATE TABLE chunks (
+    chunk_no INTEGER PRIMARY KEY,
+    series_no INTEGER NOT NULL,
+    level INTEGER NOT NULL,                    -- 0: points; above: buckets
+    is_sealed INTEGER NOT NULL,                -- full: the level above tells about it
+    first_step INTEGER NOT NULL,
+    last_step INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    axis_no INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX chunks_of_series ON chunks (series_no, level, first_step);
+CREATE TABLE axes (
+    axis_no INTEGER PRIMARY KEY,
+    run_no INTEGER NOT NULL,
+    n_chunks INTEGER NOT NULL,                 -- that share it
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX axes_of_run ON axes (run_no);
+CREATE TABLE console (
+    run_no INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    part INTEGER NOT NULL,                     -- a line that grows gets further parts
+    time REAL NOT NULL,
+    stream TEXT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (run_no, sequence, part)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE console_open (                    -- lines without an end yet
+    writer_no INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    n_parts INTEGER NOT NULL,
+    PRIMARY KEY (writer_no, stream)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def open_file(path: Path) -> None:
+    """Create the file with its tables if it is not there.
+
+    Raises:
+        NewerDataFolderError: the file was written by a newer version.
+        sqlite3.DatabaseError: it is not a metric store's file, or damaged.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NewerDataFolderError(path, str(version), str(VERSION))
+        if version == VERSION:
+            return
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    finally:
+        connection.close()
+
+
+def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> sqlite3.Connection:
+    """Return a connection in which nothing begins a transaction by itself.
+
+    Args:
+        path: of a file that `open_file` has seen.
+        synchronous: FULL syncs the log at every commit, so what an append returned from survives a power
+            cut.  NORMAL leaves that to the next FULL commit, which is enough for work that can be done again.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60.0)
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection

@@ -1,0 +1,121 @@
+"""Answers a chart: many series of one query on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from epochal.ids import RunId
+from epochal.store.metrics.contract import (
+    Buckets,
+    MetricX,
+    SeriesAnswer,
+    SeriesInfo,
+    SeriesQuery,
+)
+from epochal.store.metrics.embedded.history import SeriesHistory, history_of, step_range
+from epochal.store.metrics.embedded.lines import Grid, Line, Part, PointsLine, Reading, points_line
+from epochal.store.metrics.embedded.pyramid import Floats, Stats, concat_stats
+from epochal.store.metrics.embedded.snapshot import RunRow, Snapshot
+
+
+def read_series(snapshot: Snapshot, query: SeriesQuery) -> SeriesAnswer:
+    """Return the answer to `query`; see `contract.MetricStore.read_series`."""
+    names = [(run, key) for run in query.runs for key in query.keys]
+    histories = [_history(snapshot, query, run, key) for run, key in names]
+    lines = [_line(snapshot, query, history) for history in histories]
+    low, high = query.x_range or (-np.inf, np.inf)
+    grid = _grid(lines, low, high, max(1, query.n_buckets))
+    readings = [None if line is None else line.read(low, high, grid) for line in lines]
+    infos = [
+        SeriesInfo(
+            run=run,
+            key=key,
+            n_points=reading.n_points if reading else 0,
+            exact=reading.exact if reading else True,
+            last_step=history.last_step() if history else None,
+        )
+        for (run, key), history, reading in zip(names, histories, readings, strict=True)
+    ]
+    return SeriesAnswer(infos, _buckets(readings))
+
+
+def _history(snapshot: Snapshot, query: SeriesQuery, run_id: RunId, key: str) -> SeriesHistory | None:
+    run = snapshot.run(run_id)
+    return None if run is None else history_of(snapshot, run, query.stream, key)
+
+
+def _line(snapshot: Snapshot, query: SeriesQuery, history: SeriesHistory | None) -> Line | None:
+    if history is None:
+        return None
+    if isinstance(query.x, MetricX):
+        return _line_along(history, history_of(snapshot, history.run, query.stream, query.x.key))
+    if query.x == "step":
+        points = history.points(*step_range())
+        return points_line(points, points.steps.astype(np.float64))
+    origin = 0.0 if query.x == "time" else _origin(history.run)
+    points = history.points(*step_range())
+    return points_line(points, points.times - origin)
+
+
+def _origin(run: RunRow) -> float:
+    """Return the time that relative time counts from: that of the run's first row, else first sample."""
+    if run.first_time is not None:
+        return run.first_time
+    return run.first_sample_time or 0.0
+
+
+def _line_along(history: SeriesHistory, axis: SeriesHistory) -> Line:
+    """Return the series along another metric, joined by step; x repeats and goes back as it was logged."""
+    x_points, points = axis.points(*step_range()), history.points(*step_range())
+    if not len(x_points) or not len(points):
+        return PointsLine(np.empty(0), np.empty(0))
+    at = np.minimum(np.searchsorted(x_points.steps, points.steps), len(x_points) - 1)
+    is_joined = x_points.steps[at] == points.steps
+    return PointsLine(x_points.floats()[at[is_joined]], points.floats()[is_joined])
+
+
+def _grid(lines: Sequence[Line | None], low: float, high: float, n_cells: int) -> Grid:
+    extents = [extent for line in lines if line is not None and (extent := line.extent()) is not None]
+    if not extents:
+        return Grid(0.0, 0.0, n_cells)
+    # Not the whole range where it goes beyond the data: its cells would be empty.
+    return Grid(max(low, min(e[0] for e in extents)), min(high, max(e[1] for e in extents)), n_cells)
+
+
+def _buckets(readings: Sequence[Reading | None]) -> Buckets:
+    parts: list[Part] = []
+    series: list[int] = []
+    for index, reading in enumerate(readings):
+        if reading is not None:
+            found = [part for part in (reading.before, reading.inside, reading.after) if part is not None]
+            parts += found
+            series += [index] * len(found)
+    if not parts:
+        parts, series = [_nothing()], [0]
+    stats = concat_stats([part.stats for part in parts])
+    has_finite = stats.n_finite() > 0
+    return Buckets(
+        series=np.repeat(np.array(series, np.int32), [part.x.size for part in parts]),
+        x=np.concatenate([part.x for part in parts]),
+        x_last=np.concatenate([part.x_last for part in parts]),
+        first=stats.first,
+        last=stats.last,
+        low=_where(has_finite, stats.low),
+        high=_where(has_finite, stats.high),
+        mean=_where(has_finite, stats.mean),
+        n_points=stats.n_points.astype(np.int32),
+        n_nan=stats.n_nan.astype(np.int32),
+        n_posinf=stats.n_posinf.astype(np.int32),
+        n_neginf=stats.n_neginf.astype(np.int32),
+    )
+
+
+def _where(has_finite: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Floats) -> Floats:
+    return np.where(has_finite, values, np.nan)
+
+
+def _nothing() -> Part:
+    none, no_count = np.empty(0), np.empty(0, np.int64)
+    return Part(none, none, Stats(none, none, none, none, none, no_count, no_count, no_count, no_count))

@@ -1,0 +1,126 @@
+"""One state of the file, as a reader sees it while others write."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from epochal.ids import RunId
+from epochal.store.metrics.contract import Stream
+from epochal.store.metrics.embedded.blocks import TailBlock, TailCache
+from epochal.store.metrics.embedded.schema import connect
+from epochal.wire.block import Block, decode
+
+STREAM_NUMBERS: dict[Stream, int] = {"history": 0, "system": 1}
+
+_MAX_IDLE_CONNECTIONS = 8
+
+
+class RunRow(NamedTuple):
+    """A run, from the table `runs`."""
+
+    run_no: int
+    through: int
+    first_time: float | None
+    first_sample_time: float | None
+    n_lines: int
+
+
+class Snapshot:
+    """A read transaction and what was looked up in it."""
+
+    def __init__(self, connection: sqlite3.Connection, cache: TailCache) -> None:
+        self.connection = connection
+        self._cache = cache
+        self._runs: dict[RunId, RunRow | None] = {}
+        self._tails: dict[int, list[tuple[int, TailBlock]]] = {}
+
+    def run(self, run_id: RunId) -> RunRow | None:
+        """Return the run, or None if the store does not know it."""
+        if run_id not in self._runs:
+            row = self.connection.execute(
+                "SELECT run_no, through, first_time, first_sample_time, n_lines FROM runs WHERE run_id = ?",
+                (run_id,),
+            ).fetchone()
+            self._runs[run_id] = None if row is None else RunRow(*row)
+        return self._runs[run_id]
+
+    def tail(self, run: RunRow, through: int = 0) -> list[TailBlock]:
+        """Return the run's blocks that are not in chunks, in order of arrival.
+
+        Args:
+            run: of this snapshot.
+            through: leave out blocks up to this one too.
+        """
+        tail = self._tails.get(run.run_no)
+        if tail is None:
+            block_nos = self.connection.execute(
+                "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? ORDER BY block_no",
+                (run.run_no, run.through),
+            ).fetchall()
+            tail = self._tails[run.run_no] = [(no, self._cache.get(no, self._load)) for (no,) in block_nos]
+        return [block for block_no, block in tail if block_no > through]
+
+    def _load(self, block_no: int) -> Block:
+        row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
+        return decode(row[0])
+
+
+class Snapshots:
+    """Hands out snapshots of one file; connections are used again."""
+
+    def __init__(self, path: Path, cache: TailCache) -> None:
+        self._path, self._cache = path, cache
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    @contextmanager
+    def open(self) -> Iterator[Snapshot]:
+        """Give a snapshot for the time of the block."""
+        connection = self._take()
+        try:
+            connection.execute("BEGIN")
+            try:
+                yield Snapshot(connection, self._cache)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        finally:
+            self._put(connection)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use close when they are given back."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        connection = connect(self._path)
+        connection.execute("PRAGMA query_only = 1")
+        return connection
+
+    def _put(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._is_closed and len(self._idle) < _MAX_IDLE_CONNECTIONS and _is_open(connection):
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        return not connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return False

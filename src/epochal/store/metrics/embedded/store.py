@@ -1,0 +1,270 @@
+"""The embedded metric store: one SQLite file a project.
+
+One process owns the file.  One thread at a time writes, any number read, each a state of its own that no
+writer disturbs.  Atomicity, durability and recovery are SQLite's; there is no log of our own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import inf, isfinite
+from pathlib import Path
+
+import numpy as np
+
+from epochal.ids import RunId, WriterId
+from epochal.store.metrics.contract import (
+    ConsoleLine,
+    GapError,
+    KeyInfo,
+    Row,
+    SeriesAnswer,
+    SeriesQuery,
+    Stream,
+)
+from epochal.store.metrics.embedded.blocks import TailCache, check_block, is_sample, n_values
+from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
+from epochal.store.metrics.embedded.keys import list_keys
+from epochal.store.metrics.embedded.rows import scan_rows
+from epochal.store.metrics.embedded.schema import connect, open_file
+from epochal.store.metrics.embedded.series import read_series
+from epochal.store.metrics.embedded.snapshot import Snapshots
+from epochal.wire.block import Block, decode, encode
+
+_CACHE_BYTES = 64 << 20
+_BLOCKS_A_PAGE = 16
+
+
+class EmbeddedMetricStore:
+    """Implements `contract.MetricStore`.
+
+    Args:
+        path: of the file, which is created if it is not there; its folder must be.
+        background: compact by itself, in a thread that begins with the first need.
+
+    Raises:
+        NewerDataFolderError: the file was written by a newer version.
+        sqlite3.DatabaseError: it is not a metric store's file.
+    """
+
+    def __init__(self, path: Path, *, background: bool = True) -> None:
+        open_file(path)
+        self.path = path
+        self._cache = TailCache(_CACHE_BYTES)
+        self._snapshots = Snapshots(path, self._cache)
+        self._writing = threading.Lock()
+        self._connection = connect(path)
+
+    def append(self, blocks: Sequence[Block]) -> None:
+        """Store `blocks`; durable on return.  See the contract."""
+        for block in blocks:
+            check_block(block)
+        # Encoded before the lock is taken: this is most of the work.
+        bodies = [encode(block) for block in blocks]
+        new: list[tuple[int, Block]] = []
+        with self._transaction() as connection:
+            appender = _Appender(connection)
+            for block, body in zip(blocks, bodies, strict=True):
+                block_no = appender.append(block, body)
+                if block_no is not None:
+                    new.append((block_no, block))
+            appender.save()
+        for block_no, block in new:
+            self._cache.put(block_no, block)
+
+    def end_offset(self, run: RunId, writer: WriterId) -> int:
+        """Return the offset at which the writer's next block must begin; 0 before the first."""
+        with self._snapshots.open() as snapshot:
+            row = snapshot.connection.execute(
+                "SELECT end_offset FROM writers JOIN runs USING (run_no) WHERE run_id = ? AND writer = ?",
+                (run, writer),
+            ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def blocks_from(self, run: RunId, writer: WriterId, offset: int) -> Iterator[Block]:
+        """Yield the stored blocks of a writer that begin at `offset` or later, in order."""
+        while True:
+            with self._snapshots.open() as snapshot:
+                bodies = snapshot.connection.execute(
+                    "SELECT body FROM blocks JOIN writers USING (writer_no) "
+                    "JOIN runs ON runs.run_no = writers.run_no "
+                    "WHERE run_id = ? AND writer = ? AND first_offset >= ? ORDER BY first_offset LIMIT ?",
+                    (run, writer, offset, _BLOCKS_A_PAGE),
+                ).fetchall()
+            for (body,) in bodies:
+                block = decode(body)
+                yield block
+                offset = block.first_offset + 1
+            if len(bodies) < _BLOCKS_A_PAGE:
+                return
+
+    def release(self, run: RunId, writer: WriterId, offset: int) -> None:
+        """Say that nobody will ask `blocks_from` for rows before `offset` again."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE writers SET released = max(released, ?) "
+                "WHERE writer = ? AND run_no = (SELECT run_no FROM runs WHERE run_id = ?)",
+                (offset, writer, run),
+            )
+
+    def read_series(self, query: SeriesQuery) -> SeriesAnswer:
+        """Return the series of every key of every run of `query`.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            return read_series(snapshot, query)
+
+    def scan_rows(
+        self,
+        run: RunId,
+        keys: Sequence[str] | None = None,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> Iterator[Row]:
+        """Yield every row exactly, in step order.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            row = snapshot.run(run)
+            if row is not None:
+                yield from scan_rows(snapshot, row, keys, stream, first_step, last_step)
+
+    def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:
+        """Return the keys of `runs` together, by key; None for all runs of the project."""
+        with self._snapshots.open() as snapshot:
+            return list_keys(snapshot, runs, stream)
+
+    def console(
+        self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000
+    ) -> tuple[list[ConsoleLine], int]:
+        """Return at most `limit` lines in order, and how many there are in all.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            row = snapshot.run(run)
+            return ([], 0) if row is None else read_console(snapshot, row, after, before, limit)
+
+    def delete_run(self, run: RunId) -> None:
+        """Forget the run at once; its space comes back in the background."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
+
+    def sizes(self) -> dict[RunId, int]:
+        """Return the bytes that each run takes."""
+        with self._snapshots.open() as snapshot:
+            return dict(
+                snapshot.connection.execute("SELECT run_id, n_bytes FROM runs WHERE run_id IS NOT NULL")
+            )
+
+    def close(self) -> None:
+        """Give the file back; nothing else may be called after it."""
+        with self._writing:
+            self._connection.close()
+        self._snapshots.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+
+class _Appender:
+    """Writes blocks within one transaction; rows that several blocks touch are written once, by `save`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._connection = connection
+        self._writers: dict[tuple[RunId, WriterId], _Writer] = {}
+        self._runs: dict[RunId, _Run] = {}
+
+    def append(self, block: Block, body: bytes) -> int | None:
+        """Store `block` as `body`; return its number, None if it is there already.
+
+        Raises:
+            GapError: it does not begin where its writer's last block ended.
+        """
+        run = self._run(block.run_id)
+        writer = self._writer(run, block)
+        if block.end_offset <= writer.end_offset:
+            return None
+        if block.first_offset != writer.end_offset:
+            raise GapError(block.run_id, block.writer, writer.end_offset, block.first_offset)
+        cursor = self._execute(
+            "INSERT INTO blocks (run_no, writer_no, first_offset, end_offset, n_values, body) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (run.no, writer.no, block.first_offset, block.end_offset, n_values(block), body),
+        )
+        writer.end_offset = block.end_offset
+        run.see(block)
+        run.n_bytes += len(body)
+        pieces = console_pieces(block)
+        if pieces:
+            run.n_bytes += append_console(self._connection, run.no, writer.no, pieces)
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def save(self) -> None:
+        """Write what the blocks changed in their writers and runs."""
+        for writer in self._writers.values():
+            self._execute(
+                "UPDATE writers SET end_offset = ? WHERE writer_no = ?", (writer.end_offset, writer.no)
+            )
+        for run in self._runs.values():
+            # A time that nothing was seen at is infinite, which NULL stands for in the file.
+            self._execute(
+                "UPDATE runs SET n_bytes = n_bytes + ?, "
+                "first_time = nullif(min(ifnull(first_time, 9e999), ?), 9e999), "
+                "first_sample_time = nullif(min(ifnull(first_sample_time, 9e999), ?), 9e999) "
+                "WHERE run_no = ?",
+                (run.n_bytes, run.first_time, run.first_sample_time, run.no),
+            )
+
+    def _run(self, run_id: RunId) -> _Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            self._execute("INSERT INTO runs (run_id) VALUES (?) ON CONFLICT DO NOTHING", (run_id,))
+            (run_no,) = self._execute("SELECT run_no FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            run = self._runs[run_id] = _Run(run_no)
+        return run
+
+    def _writer(self, run: _Run, block: Block) -> _Writer:
+        writer = self._writers.get((block.run_id, block.writer))
+        if writer is None:
+            self._execute(
+                "INSERT INTO writers (run_no, writer) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (run.no, block.writer),
+            )
+            row = self._execute(
+                "SELECT writer_no, end_offset FROM writers WHERE run_no = ? AND writer = ?",
+                (run.no, block.writer),
+            ).fetchone()
+            writer = self._writers[block.run_id, block.writer] = _Writer(*row)
+        return writer
+
+
+class _Writer:
+    def __init__(self, no: int, end_offset: int) -> None:
+        self.no, self.end_offset = no, end_offset
+
+
+class _Run:
+    """What the blocks of one transaction add to a run."""
+
+    def __init__(self, no: int) -> None:
+        self.no = no
+        self.n_bytes = 0
+        self.first_time = self.first_sample_time = inf
+
+    def see(self, block: Block) -> None:
+        times = np.frombuffer(block.times, "<f8")
+        times = times[np.isfinite(times)]
+        if times.size:
+            self.first_time = min(self.first_time, float(times.min()))
+        for _, record in block.records:
+            if is_sample(record) and isinstance(record[1], float) and isfinite(record[1]):
+                self.first_sample_time = min(self.first_sample_time, record[1])
