@@ -1,0 +1,41 @@
+// Takes the pictures of a running server: node screenshots.mjs SIGN-IN-LINK CHROMIUM FOLDER
+
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const [link, chromiumPath, folder] = process.argv.slice(2);
+// The browser driver is the web app's; this script lies beside it and has no packages of its own.
+const require = createRequire(new URL("../web/package.json", import.meta.url));
+const { chromium } = require("playwright-core");
+
+const browser = await chromium.launch({
+  executablePath: chromiumPath,
+  args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+});
+try {
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    deviceScaleFactor: 1,
+  });
+  const page = await context.newPage();
+  await page.goto(link);
+  const origin = new URL(link).origin;
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.goto(`${origin}/local/digits`);
+    await picture(page, `workspace-${theme}`);
+    await page.locator('a[href*="/runs/"]').first().click();
+    await picture(page, `run-${theme}`);
+  }
+} finally {
+  await browser.close();
+}
+
+/** Wait until the page has settled: charts are there, and nothing is on its way. */
+async function picture(page, name) {
+  await page.waitForLoadState("load");
+  await page.locator("canvas").first().waitFor({ timeout: 20_000 });
+  await page.waitForTimeout(1500);
+  await page.screenshot({ path: path.join(folder, `${name}.png`) });
+  console.log(`${name}.png`);
+}

@@ -1,0 +1,61 @@
+"""Takes the pictures of the README from the running product: real trainings, a real server, a real browser.
+
+    python scripts/screenshots.py         docs/images/workspace-light.png, workspace-dark.png, run-….png
+
+Trains the demo's three models in a temporary home, and photographs what a user would see.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import demo
+import run_tests
+import webapp
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+EPOCHS = 40
+
+
+def take(link: str) -> None:
+    """Photograph the pages of the server behind the sign-in link.
+
+    Raises:
+        DemoError: there is no Chromium, or the browser failed.
+    """
+    chromium = run_tests.find_chromium()
+    if chromium is None:
+        raise demo.DemoError("pictures need Chromium; Debian's package is: apt-get install chromium")
+    node = webapp.find_node() or webapp.install_node()
+    webapp.install_packages(ROOT / "web", node)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    command = [str(node.bin_folder / "node"), str(ROOT / "scripts" / "screenshots.mjs")]
+    done = subprocess.run([*command, link, chromium, str(IMAGES)], env=node.environment(), check=False)
+    if done.returncode != 0:
+        raise demo.DemoError(f"the browser failed (exit code {done.returncode})")
+
+
+def main() -> int:
+    """Train, serve and take the pictures."""
+    home = Path(tempfile.mkdtemp(prefix="epochal-pictures-"))
+    env = demo.environment(home)
+    try:
+        with demo.server(home, env, "--port", "0") as link:
+            demo.train(home, env, EPOCHS)
+            demo.check(link)
+            take(demo.sign_in_link(env) or link)
+    except (demo.DemoError, webapp.WebBuildError) as error:
+        print(f"screenshots: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
