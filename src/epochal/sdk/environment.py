@@ -27,7 +27,8 @@ def facts(environ: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return this process's part of a run's metadata, as plain values.
 
     `raw_command` is the command line as it was given, secrets included: it goes to the sidecar over a
-    private socket, which masks it and records it as `command`.  Never write it anywhere.
+    private socket, which masks it and records it as `command`.  Never write it anywhere.  `import_paths`
+    is where the sidecar looks for installed packages.
 
     Args:
         environ: the environment variables; those of the process if not given.
@@ -41,6 +42,7 @@ def facts(environ: Mapping[str, str] | None = None) -> dict[str, object]:
         "program": program(),
         "raw_command": _command(),
         "cwd": _cwd(),
+        "import_paths": [p for p in sys.path if p],
         "environment": {name: variables[name] for name in RECORDED_VARIABLES if name in variables},
     }
 

@@ -253,8 +253,12 @@ def _copy_above(fd: int) -> int:
 
 def _spawn(command: list[str], fds: list[int]) -> None:
     """Run `command` in a session of its own, detached, with `fds` as its descriptors 3 and 4."""
+    # Nothing of it belongs on the user's terminal; its last words help whoever looks for them.
+    last_words = os.environ.get("EPOCHAL_SIDECAR_LOG", os.devnull)
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, last_words, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
     ]
     actions += [
         (os.POSIX_SPAWN_DUP2, fd, target) for fd, target in zip(fds, (_SOCKET_FD, _PIDFD_FD), strict=False)
