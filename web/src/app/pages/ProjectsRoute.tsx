@@ -1,0 +1,6 @@
+import { ProjectsPage } from "@/features/projects/ProjectsPage";
+
+/** The first page: all projects. */
+export function ProjectsRoute() {
+  return <ProjectsPage />;
+}

@@ -1,0 +1,64 @@
+/** The server's stream of changes, as an object that says what changed and whether it is connected. */
+
+export type Changed = "history" | "system" | "console" | "summary" | "run" | "keys";
+
+/** What one run has new. */
+export interface Change {
+  readonly entity: string;
+  readonly project: string;
+  readonly run: string;
+  readonly what: readonly Changed[];
+  readonly last_step: number | null;
+}
+
+export interface LiveHandlers {
+  readonly onChange: (change: Change) => void;
+  /** Events were missed: whatever is on the page may be old. */
+  readonly onReset: () => void;
+  readonly onConnected: (isConnected: boolean) => void;
+}
+
+const RETRY_MS = 2000;
+
+/**
+ * Follows the changes of a project, or of all projects.  The browser reconnects a dropped stream by
+ * itself and sends the cursor; a stream that the server refused is opened again here.
+ *
+ * @returns a function that ends it.
+ */
+export function followChanges(
+  scope: { readonly entity: string; readonly project: string } | null,
+  handlers: LiveHandlers,
+): () => void {
+  const query = scope === null ? "" : `?${new URLSearchParams({ ...scope }).toString()}`;
+  let source: EventSource | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let wasLost = false;
+
+  const open = () => {
+    const current = new EventSource(`/api/live${query}`);
+    source = current;
+    current.onopen = () => {
+      handlers.onConnected(true);
+      // A stream of our own opening has no cursor, so what happened in between is unknown.
+      if (wasLost) handlers.onReset();
+      wasLost = false;
+    };
+    current.onerror = () => {
+      handlers.onConnected(false);
+      if (current.readyState !== EventSource.CLOSED) return;
+      wasLost = true;
+      timer = setTimeout(open, RETRY_MS);
+    };
+    current.addEventListener("change", (event) => {
+      handlers.onChange(JSON.parse((event as MessageEvent<string>).data) as Change);
+    });
+    current.addEventListener("reset", handlers.onReset);
+  };
+
+  open();
+  return () => {
+    clearTimeout(timer);
+    source?.close();
+  };
+}
