@@ -63,12 +63,14 @@ def columns_of(rows: Sequence[LoggedRow]) -> tuple[list[KeyColumn], list[float]]
     """
     groups: dict[tuple[str, ...], tuple[list[int], list[Iterable[object]]]] = {}
     times = [row[1] for row in rows]
+    last_keys, take_index, take_values = None, None, None
     for index, (_, _, data) in enumerate(rows):
-        group = groups.get(keys := tuple(data))
-        if group is None:
-            group = groups[keys] = ([], [])
-        group[0].append(index)
-        group[1].append(data.values())
+        keys = tuple(data)
+        if keys != last_keys or take_index is None or take_values is None:
+            indices, values = groups.setdefault(keys, ([], []))
+            last_keys, take_index, take_values = keys, indices.append, values.append
+        take_index(index)
+        take_values(data.values())
     parts: dict[tuple[str, ColumnKind], tuple[list[int], list[object]]] = {}
     for keys, (indices, values) in groups.items():
         if _is_plain(keys) and _gather(parts, keys, indices, values):
@@ -152,10 +154,8 @@ def _add(
 
 def _column(key: str, kind: ColumnKind, part: tuple[list[int], list[object]], n_rows: int) -> KeyColumn:
     indices, values = part
-    if len(indices) == n_rows:
-        order_is_kept = indices[0] == 0 and indices[-1] == n_rows - 1 and _ascends(indices)
-        if order_is_kept:
-            return KeyColumn(key, kind, None, values)
+    if len(indices) == n_rows and _ascends(indices):
+        return KeyColumn(key, kind, None, values)
     if not _ascends(indices):
         pairs = sorted(zip(indices, range(len(values)), strict=True))
         indices, values = [pair[0] for pair in pairs], [values[pair[1]] for pair in pairs]
@@ -163,4 +163,4 @@ def _column(key: str, kind: ColumnKind, part: tuple[list[int], list[object]], n_
 
 
 def _ascends(indices: list[int]) -> bool:
-    return all(map(int.__lt__, indices, indices[1:]))
+    return indices == sorted(indices)  # linear for what is sorted already

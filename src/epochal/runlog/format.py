@@ -14,7 +14,7 @@ MAGIC = b"EPOCHAL" + bytes([VERSION])
 MAX_PAYLOAD_BYTES = 1 << 28
 
 FRAME_HEADER = struct.Struct("<II")  # length, crc32
-_OFFSET_MASK = 0xFFFFFFFF
+OFFSET_MASK = 0xFFFFFFFF
 
 WriterKind = Literal["primary", "secondary", "sidecar"]
 
@@ -62,9 +62,9 @@ def checksum(payload: bytes | memoryview, offset: int) -> int:
     Started from the offset, so that bytes which merely look like a frame (a logged string, a copied
     range) never check out where they do not belong.
     """
-    return zlib.crc32(payload, offset & _OFFSET_MASK)
+    return zlib.crc32(payload, offset & OFFSET_MASK)
 
 
 def frame(payload: bytes, offset: int) -> bytes:
     """Return `payload` as the frame that begins at `offset`."""
-    return FRAME_HEADER.pack(len(payload), zlib.crc32(payload, offset & _OFFSET_MASK)) + payload
+    return FRAME_HEADER.pack(len(payload), zlib.crc32(payload, offset & OFFSET_MASK)) + payload

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from epochal.runlog.format import (
     FRAME_HEADER,
     MAGIC,
     MAX_PAYLOAD_BYTES,
+    OFFSET_MASK,
     VERSION,
     Header,
     RecordType,
@@ -33,6 +35,7 @@ _CANDIDATE = re.compile(rb"(?=.{8}[\x92-\x9f][\x00-\x1f]\xcb)", re.DOTALL)
 _MIN_CANDIDATE_BYTES = _HEADER_BYTES + 3
 
 _decode = msgspec.msgpack.Decoder().decode
+_new = tuple.__new__
 
 
 class Frame(NamedTuple):
@@ -85,7 +88,7 @@ class RunLogReader:
         self.first_offset = first_end
         self._scanned_to = 0
 
-    def read(self, max_bytes: int = 8 << 20) -> tuple[list[Frame], list[LostRange]]:
+    def read(self, max_bytes: int = 1 << 20) -> tuple[list[Frame], list[LostRange]]:
         """Return the frames that are whole by now, of at least one and about `max_bytes`, and what was lost.
 
         Empty lists mean: nothing new yet.
@@ -149,10 +152,12 @@ class RunLogReader:
         at something that is not one (damage, or a torn tail whose length cannot be trusted)."""
         base, at, n = self.offset, 0, len(data)
         view = memoryview(data)
-        unpack = FRAME_HEADER.unpack_from
+        # The loop below runs once a logged row: names are local, and nothing is called that need not be.
+        unpack, crc32, decode, new, take = FRAME_HEADER.unpack_from, zlib.crc32, _decode, _new, frames.append
         while at + _HEADER_BYTES <= n:
             length, crc = unpack(data, at)
-            begin, end = at + _HEADER_BYTES, at + _HEADER_BYTES + length
+            begin = at + _HEADER_BYTES
+            end = begin + length
             if not 0 < length <= MAX_PAYLOAD_BYTES:
                 self.offset = base + at
                 return True
@@ -161,12 +166,15 @@ class RunLogReader:
                     return self._take_large_frame(length, crc, frames)
                 break
             payload = view[begin:end]
-            if checksum(payload, base + at) != crc:
+            if crc32(payload, (base + at) & OFFSET_MASK) != crc:
                 self.offset = base + at
                 return True
-            record = _decode_record(payload)
-            if record is not None:
-                frames.append(Frame(base + at, base + end, record))
+            try:
+                record = decode(payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                record = None  # checks, but no version writes it
+            if type(record) is list and len(record) >= 2 and type(record[0]) is int:
+                take(new(Frame, (base + at, base + end, record)))
             at = end
         self.offset = base + at
         return False

@@ -45,6 +45,10 @@ class SummaryFold:
         globs = [n for n in self.definitions if n.endswith("*") and key.startswith(n[:-1])]
         return self.definitions[max(globs, key=len)] if globs else None
 
+    def __len__(self) -> int:
+        """Return how many keys it holds."""
+        return len(self._values) + len(self._numbers)
+
     def wants_every_value(self, key: str) -> bool:
         """Return whether `add` must see all values of `key`, and not only the last one."""
         return not self._rule(key)[0].isdisjoint(OPERATIONS)

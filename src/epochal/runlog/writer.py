@@ -20,7 +20,7 @@ from time import perf_counter
 
 import msgspec
 
-from epochal.runlog.format import FRAME_HEADER, MAGIC, Header, RecordType, frame
+from epochal.runlog.format import FRAME_HEADER, MAGIC, OFFSET_MASK, Header, RecordType, frame
 
 DEFAULT_BUFFER_BYTES = 64 * 2**20
 # A write above this is slow; so much slowness within the window means that the file system is, and not
@@ -34,7 +34,6 @@ TIME_ALL_BYTES = 4096
 TIME_EVERY_BYTES = 2048
 
 _BUSY = -1
-_MASK = 0xFFFFFFFF
 _HEADER_BYTES = FRAME_HEADER.size
 # Looked up once: a global is found faster than an attribute of a module.
 _pack, _crc32, _write = FRAME_HEADER.pack, zlib.crc32, os.write
@@ -103,7 +102,7 @@ class RunLogWriter:
                 return
             self._offset = _BUSY
             try:
-                n = _write(self._fd, _pack(len(payload), _crc32(payload, offset & _MASK)) + payload)
+                n = _write(self._fd, _pack(len(payload), _crc32(payload, offset & OFFSET_MASK)) + payload)
                 self._offset = offset + n
                 if n != len(payload) + _HEADER_BYTES:
                     self._finish_later(payload, offset, n)
