@@ -89,7 +89,7 @@ def build(root: Path, node: Node | None = None) -> Path:
     if node is None:
         raise WebBuildError(_no_node())
     install_packages(root / "web", node)
-    npm(root / "web", node, ["run", "build"])
+    npm(root / "web", node, ["run", "--silent", "build", "--", "--logLevel", "warn"])
     if not (static / "index.html").is_file():
         raise WebBuildError(f"the build of the web app left no {static / 'index.html'}")
     stamp.write_text(wanted)
