@@ -1,0 +1,204 @@
+"""The files of one `init()`: the run's folder, this process's run log in it, and where no files can be.
+
+A forked child writes a run log of its own in the same folder; nothing of the parent's is touched by it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from epochal._version import __version__
+from epochal.base.home import home
+from epochal.ids import generate_id
+from epochal.runlog.folder import SUFFIX, announce, default_runs_folder, new_run_folder, sessions_of
+from epochal.runlog.format import Header, WriterKind
+from epochal.runlog.writer import RunLogWriter
+from epochal.sdk.settings import Settings
+from epochal.sdk.summary import SummaryOfFolders, SummaryState, Tree
+from epochal.sdk.terminal import terminal
+
+BYTES_PER_QUEUED_ROW = 6_711
+MIN_BUFFER_BYTES = 1 << 20
+
+
+class Log(Protocol):
+    """Where records go."""
+
+    lost_rows: int
+
+    def append(self, payload: bytes) -> None:
+        """Take one encoded record."""
+
+    def flush(self, timeout_s: float = ...) -> bool:
+        """Wait until nothing is held back."""
+
+    def close(self, timeout_s: float = ...) -> bool:
+        """Take nothing any more."""
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked child."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run a session belongs to, and since when."""
+
+    run_id: str
+    project: str
+    entity: str | None
+    mode: str
+    start_time: float
+    start_step: int = 0
+    resumed: bool = False
+    label: str | None = None
+
+
+class Session:
+    """A session whose run log is on the disk.
+
+    Args:
+        identity: of the run.
+        folder: of this session.
+        max_buffer_bytes: that rows may take in memory while the disk refuses or is slow.
+    """
+
+    is_recorded = True
+
+    def __init__(self, identity: Identity, folder: Path, max_buffer_bytes: int) -> None:
+        self.identity = identity
+        self.folder = folder
+        self.files = folder / "files"
+        self._max_buffer_bytes = max_buffer_bytes
+        self._summary: SummaryOfFolders | None = None
+
+    def open_log(self, kind: WriterKind) -> RunLogWriter:
+        """Create a run log for this process.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        writer = generate_id()
+        i = self.identity
+        header = Header(
+            run_id=i.run_id,
+            project=i.project,
+            entity=i.entity,
+            writer=writer,
+            kind=kind,
+            start_time=i.start_time,
+            start_step=i.start_step,
+            pid=os.getpid(),
+            host=os.uname().nodename,
+            sdk_version=__version__,
+            mode=i.mode,
+            resumed=i.resumed,
+            label=i.label,
+        )
+        return RunLogWriter(
+            self.folder / f"{writer}{SUFFIX}",
+            header,
+            on_trouble=terminal.warn,
+            max_buffer_bytes=self._max_buffer_bytes,
+        )
+
+    def summary(self) -> Tree:
+        """Return the run's summary of now, earlier sessions included."""
+        if self._summary is None:
+            earlier = sessions_of(self.folder.parent, self.identity.run_id) if self.identity.resumed else []
+            self._summary = SummaryOfFolders([*(f for f in earlier if f != self.folder), self.folder])
+        return self._summary.tree()
+
+
+class UnrecordedSession:
+    """The session of a disabled run: nothing is kept but the summary, in memory."""
+
+    is_recorded = False
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.folder = temporary_folder()
+        self.files = self.folder
+        self._log = SummaryLog()
+
+    def open_log(self, kind: WriterKind) -> Log:
+        """Return the log that only folds the summary."""
+        del kind
+        return self._log
+
+    def summary(self) -> Tree:
+        """Return the run's summary of now."""
+        return self._log.state.tree()
+
+
+class SummaryLog:
+    """Takes records as a run log does, and keeps their summary only."""
+
+    def __init__(self) -> None:
+        self.lost_rows = 0
+        self.state = SummaryState()
+
+    def append(self, payload: bytes) -> None:
+        """Fold one record."""
+        record: Sequence[Any] = _decode(payload)
+        self.state.add([record])
+
+    def flush(self, timeout_s: float = 0.0) -> bool:
+        """Nothing is held back."""
+        del timeout_s
+        return True
+
+    def close(self, timeout_s: float = 0.0) -> bool:
+        """Nothing is open."""
+        del timeout_s
+        return True
+
+    def abandon(self) -> None:
+        """Nothing is shared with the parent process."""
+
+
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def runs_folder(settings: Settings) -> Path:
+    """Return where the folders of runs go, as the settings say."""
+    if settings.root_dir:
+        return Path(settings.root_dir).expanduser().absolute() / "epochal"
+    return default_runs_folder(home(os.environ))
+
+
+def create(identity: Identity, settings: Settings, folder: Path) -> Session:
+    """Create the folder of a session below the runs folder `folder`.
+
+    Where that cannot be written to, a folder for temporary files is taken with a warning: the script goes on.
+
+    Raises:
+        OSError: neither can be written to.
+    """
+    try:
+        made = new_run_folder(folder, identity.run_id, mode=identity.mode, now=identity.start_time)
+    except OSError as error:
+        instead = temporary_folder() / "epochal"
+        terminal.warn(f"{folder} cannot be written to ({error}); the run is kept in {instead} instead.")
+        folder = instead
+        made = new_run_folder(folder, identity.run_id, mode=identity.mode, now=identity.start_time)
+    announce(home(os.environ), folder)
+    return Session(identity, made, buffer_bytes(settings))
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files."""
+    import tempfile  # not at the top: it is slow to import and hardly ever needed
+
+    return Path(tempfile.gettempdir())
+
+
+def buffer_bytes(settings: Settings) -> int:
+    """Return how much memory waiting rows may take."""
+    return max(MIN_BUFFER_BYTES, settings.x_internal_queue_size * BYTES_PER_QUEUED_ROW)
+
+
+AnySession = Session | UnrecordedSession
