@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -60,6 +59,8 @@ def announce(home: Path, runs_folder: Path) -> None:
     target = str(runs_folder.absolute())
     if target == str(default_runs_folder(home).absolute()):
         return
+    import hashlib  # loads a cryptographic library: milliseconds of every init() that does not need it
+
     note = home / "folders" / hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     with contextlib.suppress(OSError):
         if not note.exists():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from epochal.runlog.format import RecordType
-from epochal.sdk import console, exit_hooks, footer, previous, sidecar_process
+from epochal.sdk import console, exit_hooks, previous, sidecar_process
 from epochal.sdk.exit_hooks import Outcome
 from epochal.sdk.process import process
 from epochal.sdk.terminal import terminal
@@ -129,6 +129,8 @@ def _say_what_is_missing(run: Run, n_late: int, is_written: bool) -> None:
 def _print_footer(run: Run) -> None:
     if not terminal.show_info:
         return
+    from epochal.sdk import footer
+
     settings = run._settings
     path = getattr(run._log, "path", None)
     history = [] if path is None else footer.history_lines(path, settings.max_end_of_run_history_metrics)

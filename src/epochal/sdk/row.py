@@ -16,9 +16,6 @@ from epochal.sdk.media.base import StoredMedia, StoreMedia, as_media
 from epochal.sdk.terminal import terminal
 from epochal.sdk.values import MAX_DEPTH, NeedsCareError, key_text, text_of, tidy
 
-MAX_VALUE_BYTES = 16 << 20
-MAX_ROW_BYTES = 256 << 20
-MAX_CONFIG_BYTES = 64 << 20
 MANY_TENSORS = 16
 
 

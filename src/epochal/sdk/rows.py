@@ -12,14 +12,15 @@ from time import time
 from typing import TYPE_CHECKING, Protocol
 
 from epochal.runlog.format import RecordType
-from epochal.sdk import row as slow
 from epochal.sdk import steps
+from epochal.sdk.limits import MAX_ROW_BYTES, MAX_VALUE_BYTES
 from epochal.sdk.terminal import terminal
 from epochal.sdk.values import NeedsCareError, encode
 
 if TYPE_CHECKING:
     from epochal.sdk.device import Resolver
     from epochal.sdk.media.base import MediaFolder, StoredMedia
+    from epochal.sdk.row import RowParts
 
 _ROW = int(RecordType.ROW)
 _UNPLACED_ROW = int(RecordType.UNPLACED_ROW)
@@ -92,7 +93,7 @@ class RowLog:
         except _UNUSUAL:
             self._log_slowly(self._kind, now, at, data)
             return
-        if len(payload) > slow.MAX_VALUE_BYTES:
+        if len(payload) > MAX_VALUE_BYTES:
             self._log_slowly(self._kind, now, at, data)
             return
         self._append(payload)
@@ -122,13 +123,15 @@ class RowLog:
         except _UNUSUAL:
             self._log_slowly(kind, now, at, data)
             return
-        if len(payload) > slow.MAX_VALUE_BYTES:
+        if len(payload) > MAX_VALUE_BYTES:
             self._log_slowly(kind, now, at, data)
         else:
             self._append(payload)
 
     def _log_slowly(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
         """Write a row whose values the encoder does not take as they are, or a very large one."""
+        from epochal.sdk import row as slow  # with all it needs, only when it is needed
+
         try:
             parts = slow.split(data, lambda media, path: self._store(media, path, at))
             slow.warn_about_model(data)
@@ -141,19 +144,20 @@ class RowLog:
 
     def _append_checked(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
         payload = encode((kind, now, at, data))
-        if len(payload) > slow.MAX_VALUE_BYTES:
-            fitting = slow.fitting(data, encode, "log()", slow.MAX_VALUE_BYTES)
-            payload = encode((kind, now, at, fitting))
-        if len(payload) > slow.MAX_ROW_BYTES:
+        if len(payload) > MAX_VALUE_BYTES:
+            from epochal.sdk.row import fitting
+
+            payload = encode((kind, now, at, fitting(data, encode, "log()", MAX_VALUE_BYTES)))
+        if len(payload) > MAX_ROW_BYTES:
             terminal.error_once(
                 "row too large",
                 f"A call of log() with {len(payload) >> 20} MiB is not stored; one call has at most "
-                f"{slow.MAX_ROW_BYTES >> 20} MiB. Your script goes on. Save such data as a file instead.",
+                f"{MAX_ROW_BYTES >> 20} MiB. Your script goes on. Save such data as a file instead.",
             )
             return
         self._append(payload)
 
-    def _resolve_later(self, kind: int, now: float, at: int, parts: slow.RowParts) -> None:
+    def _resolve_later(self, kind: int, now: float, at: int, parts: RowParts) -> None:
         from epochal.sdk.device import LateRow, Resolver
 
         if self._resolver is None:

@@ -15,9 +15,10 @@ from epochal.base.home import home
 from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY
 from epochal.runlog.format import RecordType
-from epochal.sdk import ending, metric, row, saved_files
+from epochal.sdk import ending, metric
 from epochal.sdk.config import Config, StaticConfig
 from epochal.sdk.later import LaterRunMethods
+from epochal.sdk.limits import MAX_CONFIG_BYTES
 from epochal.sdk.media.base import MediaFolder
 from epochal.sdk.metric import Metric, StepSync
 from epochal.sdk.process import process
@@ -284,6 +285,8 @@ class Run(LaterRunMethods, RowLog):
         """
         if glob_str is None or not self._session.is_recorded:
             return []
+        from epochal.sdk import saved_files
+
         files = saved_files.save(self._session.files, Path(glob_str), base_path, policy, glob)
         for relative in files:
             self._record(RecordType.FILE, relative, policy)
@@ -365,11 +368,11 @@ class Run(LaterRunMethods, RowLog):
             self._say_it_is_late("config")
             return
         payload = encode((int(RecordType.CONFIG), time.time(), values, deleted))
-        if len(payload) > row.MAX_CONFIG_BYTES:
+        if len(payload) > MAX_CONFIG_BYTES:
             largest = ", ".join(_largest(values))
             terminal.error(
                 f"A config of {len(payload) >> 20} MiB is not stored; the most is "
-                f"{row.MAX_CONFIG_BYTES >> 20} MiB. Your script goes on. Too large: {largest}."
+                f"{MAX_CONFIG_BYTES >> 20} MiB. Your script goes on. Too large: {largest}."
             )
             return
         self._append(payload)
@@ -382,7 +385,9 @@ class Run(LaterRunMethods, RowLog):
         self._record(RecordType.SUMMARY, pairs, deleted)
 
     def _summary_value(self, path: Path_, value: object) -> object:
-        parts = row.split({"value": value}, lambda media, _: self._store(media, path, self._step))
+        from epochal.sdk.row import split
+
+        parts = split({"value": value}, lambda media, _: self._store(media, path, self._step))
         return parts.host["value"] if "value" in parts.host else tidy(value)
 
     def _record_file(self, relative: str) -> None:
@@ -494,7 +499,9 @@ def say_unknown(function: str, arguments: dict[str, object]) -> None:
 
 
 def _largest(values: dict[str, object]) -> list[str]:
-    sizes = {key: row.size_of(plain_copy(value), encode) for key, value in values.items()}
+    from epochal.sdk.row import size_of
+
+    sizes = {key: size_of(plain_copy(value), encode) for key, value in values.items()}
     return [f"{key} ({sizes[key] >> 20} MiB)" for key in sorted(sizes, key=lambda k: -sizes[k])[:3]]
 
 

@@ -6,7 +6,6 @@ stored once for a key and nothing is ever overwritten.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from abc import abstractmethod
@@ -38,6 +37,8 @@ class MediaFolder:
         Raises:
             OSError: it cannot be written.
         """
+        import hashlib  # loads a cryptographic library, which a run without media does not need
+
         digest = hashlib.sha256(content).hexdigest()
         name = f"{_safe(key)}_{step}_{digest[:20]}{suffix}"
         relative = f"media/{kind}/{name}"
