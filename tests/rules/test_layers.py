@@ -57,7 +57,7 @@ PACKAGES: dict[str, set[str]] = {
     "store.blobs": {"obstore"},
     "access": {"msgspec"},
     "ingest": SERVER_PACKAGES,
-    "query": {*SERVER_PACKAGES, "sqlalchemy"},
+    "query": {*SERVER_PACKAGES, "sqlalchemy", "regex"},
     "importers": SERVER_PACKAGES,
     "server": {*SERVER_PACKAGES, "starlette", "uvicorn", "uvloop", "ariadne", "graphql", "arro3"},
     "server.compat": {"msgspec", "starlette"},
