@@ -69,6 +69,7 @@ export default tseslint.config(
       ...reactHooks.configs.recommended.rules,
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "react-hooks/incompatible-library": "off", // no compiler memoizes here
       "@typescript-eslint/only-throw-error": "off", // the router's redirect() is thrown
     },
   },

@@ -10,7 +10,9 @@ import { askSeries } from "@/wire/client";
 
 import { createAppRouter } from "./router";
 
-const DEFAULT_LAYOUT: Layout = { isSidebarFolded: false, sidebarPx: 320 };
+/** On a narrow window the panels come first. */
+const NARROW_PX = 720;
+const DEFAULT_LAYOUT: Layout = { isSidebarFolded: window.innerWidth < NARROW_PX, sidebarPx: 320 };
 
 function isLayout(value: unknown): value is Layout {
   const { isSidebarFolded, sidebarPx } = value as Partial<Record<keyof Layout, unknown>>;

@@ -7,6 +7,7 @@ import {
   type ErrorComponentProps,
 } from "@tanstack/react-router";
 
+import { parseProjects, projectsSearch } from "@/features/projects/projectsState";
 import { parseRunPage, runPageSearch } from "@/features/run-page/runPageState";
 import { parseWorkspace, workspaceSearch } from "@/features/workspace/workspaceState";
 import { Failure, Message } from "@/ui/messages";
@@ -15,13 +16,14 @@ import { Frame } from "./Frame";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: NoSuchPage });
 
+// Searches hold only what differs from the defaults, so that an untouched page has a short address.
 const projects = createRoute({
   getParentRoute: () => root,
   path: "/",
+  validateSearch: (search: Record<string, unknown>) => projectsSearch(parseProjects(search)),
   component: lazyRouteComponent(() => import("./pages/ProjectsRoute"), "ProjectsRoute"),
 });
 
-// Searches hold only what differs from the defaults, so that an untouched page has a short address.
 const workspace = createRoute({
   getParentRoute: () => root,
   path: "/$entity/$project",

@@ -1,8 +1,9 @@
 import { useParams, useSearch } from "@tanstack/react-router";
+import { useMemo } from "react";
 
 import { useProjectRef } from "@/data/services";
 import { RunPage } from "@/features/run-page/RunPage";
-import { DEFAULT_RUN_PAGE, type RunPageState, runPageSearch } from "@/features/run-page/runPageState";
+import { parseRunPage, runPageSearch } from "@/features/run-page/runPageState";
 
 import { useUrlState } from "../useUrlState";
 
@@ -11,7 +12,7 @@ export function RunRoute() {
   const params = useParams({ from: "/$entity/$project/runs/$run" });
   const search = useSearch({ from: "/$entity/$project/runs/$run" });
   const project = useProjectRef(params.entity, params.project);
-  const state: RunPageState = { ...DEFAULT_RUN_PAGE, ...search };
+  const state = useMemo(() => parseRunPage({ ...search }), [search]);
   const change = useUrlState(state, runPageSearch);
   return <RunPage key={params.run} project={project} runId={params.run} state={state} onChange={change} />;
 }

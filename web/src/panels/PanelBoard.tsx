@@ -1,0 +1,77 @@
+import "./panels.css";
+
+import { type ReactNode, useMemo, useRef } from "react";
+
+import { searchFor } from "@/base/search";
+import type { ProjectRef } from "@/data/services";
+import { Message } from "@/ui/messages";
+import { useShortcut } from "@/ui/shortcuts";
+
+import { BoardToolbar } from "./BoardToolbar";
+import type { BoardState } from "./boardState";
+import { FullScreen } from "./FullScreen";
+import { type BoardRun, boardSections, type PanelSpec } from "./panelSpec";
+import { PanelSection } from "./PanelSection";
+import { PANEL_KINDS } from "./kinds";
+import { useWidth } from "./useOnScreen";
+
+interface PanelBoardProps {
+  readonly project: ProjectRef;
+  /** All panels there could be; the board leaves out kinds it cannot draw and what the search leaves out. */
+  readonly panels: readonly PanelSpec[];
+  /** The runs to draw, in the order of their list; the same array until something changes. */
+  readonly runs: readonly BoardRun[];
+  readonly state: BoardState;
+  readonly onChange: (change: Partial<BoardState>) => void;
+  /** Stands above the sections, such as a notice that not all runs are drawn. */
+  readonly notice?: ReactNode;
+}
+
+/** A panel is at least about so wide, with the gap beside it. */
+const COLUMN_PX = 330;
+
+/** All panels of a page in sections, with the bar that rules them. */
+export function PanelBoard({ project, panels, runs, state, onChange, notice }: PanelBoardProps) {
+  const [board, width] = useWidth<HTMLDivElement>();
+  const pointed = useRef("");
+  const drawable = useMemo(() => panels.filter((panel) => PANEL_KINDS[panel.type] !== undefined), [panels]);
+  const search = useMemo(() => searchFor(state.panels), [state.panels]);
+  const sections = useMemo(() => boardSections(drawable, search), [drawable, search]);
+  const xKeys = useMemo(
+    () => drawable.filter((panel) => panel.stream === "history").map((panel) => panel.key),
+    [drawable],
+  );
+  useShortcut("f", "Let the panel under the mouse fill the screen", () => {
+    onChange({ full: state.full === "" ? pointed.current : "" });
+  });
+  const card = { project, runs, state, onChange };
+  return (
+    <div className="ep-board">
+      <BoardToolbar state={state} onChange={onChange} xKeys={xKeys} />
+      <div className="ep-board-scroll" ref={board}>
+        {notice}
+        {width > 0 &&
+          sections.map((section) => (
+            <PanelSection
+              key={section.name}
+              section={section}
+              nColumns={Math.min(Math.max(Math.floor(width / COLUMN_PX), 1), 6)}
+              isFolded={state.fold.includes(section.name)}
+              onPoint={(panelId) => {
+                pointed.current = panelId;
+              }}
+              {...card}
+            />
+          ))}
+        {sections.length === 0 && drawable.length > 0 && (
+          <Message title="No panel has that in its name">
+            <p>
+              The search looks for text, or for a regular expression such as <code>^train/.*loss</code>.
+            </p>
+          </Message>
+        )}
+      </div>
+      {state.full !== "" && <FullScreen panels={sections.flatMap((section) => section.keys)} {...card} />}
+    </div>
+  );
+}

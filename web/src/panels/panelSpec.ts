@@ -1,0 +1,74 @@
+/** Which panels a board has: one for every metric that is not hidden. */
+import { type Search } from "@/base/search";
+import { type Section, sectionsOf } from "@/base/sections";
+import type { DefinitionItem, KeyItem, MetricType } from "@/wire/operations.gen";
+import type { Stream, XAxis } from "@/wire/series";
+import type { XKind } from "@/chart/axes";
+
+import { xAxisOf } from "./boardState";
+
+/** One panel: what it shows, before anything is known about its data. */
+export interface PanelSpec {
+  /** Names the panel in the page's address. */
+  readonly id: string;
+  readonly key: string;
+  readonly stream: Stream;
+  readonly type: MetricType;
+  /** What define_metric named as its x axis; null for the step. */
+  readonly stepMetric: string | null;
+}
+
+/** A run as a board draws it. */
+export interface BoardRun {
+  readonly id: string;
+  readonly label: string;
+  readonly color: string;
+  readonly dash: readonly number[];
+  readonly isAlive: boolean;
+}
+
+/** The definition that holds for a key: its own, or else the longest glob that matches. */
+export function definitionOf(key: string, definitions: readonly DefinitionItem[]): DefinitionItem | null {
+  let best: DefinitionItem | null = null;
+  for (const definition of definitions) {
+    const { name } = definition;
+    if (name === key) return definition;
+    const isMatch = name.endsWith("*") && key.startsWith(name.slice(0, -1));
+    if (isMatch && name.length > (best?.name.length ?? 0)) best = definition;
+  }
+  return best;
+}
+
+/** Returns the panels of a stream's metrics; hidden metrics and those whose name starts with `_` have none. */
+export function panelsOf(
+  keys: readonly KeyItem[],
+  stream: Stream,
+  definitions: readonly DefinitionItem[],
+): PanelSpec[] {
+  return keys.flatMap(({ key, type }) => {
+    const definition = definitionOf(key, definitions);
+    if (key.startsWith("_") || definition?.hidden === true) return [];
+    const stepMetric = definition?.stepMetric ?? null;
+    const id = stream === "system" ? `system:${key}` : key;
+    return [{ id, key, stream, type, stepMetric: stepMetric === key ? null : stepMetric }];
+  });
+}
+
+/** Returns the sections of a board, without the panels that a search leaves out and without empty sections. */
+export function boardSections(panels: readonly PanelSpec[], search: Search): Section<PanelSpec>[] {
+  return sectionsOf(panels.filter((panel) => search.matches(panel.key)));
+}
+
+/** The x axis of one panel: the board's choice, or for "step" what define_metric said. */
+export function panelX(panel: PanelSpec, choice: string): { axis: XAxis; kind: XKind; label: string } {
+  if (panel.stream === "system") {
+    return choice === "time"
+      ? { axis: "time", kind: "time", label: "Wall time" }
+      : { axis: "relative", kind: "relative", label: "After" };
+  }
+  const axis = choice === "step" && panel.stepMetric !== null ? { key: panel.stepMetric } : xAxisOf(choice);
+  if (axis === "step") return { axis, kind: "step", label: "Step" };
+  if (axis === "relative") return { axis, kind: "relative", label: "After" };
+  if (axis === "time") return { axis, kind: "time", label: "Wall time" };
+  return { axis, kind: "metric", label: axis.key };
+}
