@@ -126,8 +126,8 @@ def test_pages_together_are_the_whole_list_once(
     values = [(getattr(run, order), run.key) for run in seen]
     assert values == sorted(values, reverse=descending)
     assert len(seen) == 17
-    assert [name[0] for name in metadata.runs.names(key, order=order, descending=descending)] == [
-        run.key for run in seen
+    assert metadata.runs.names(key, order=order, descending=descending) == [
+        (getattr(run, order), run.key, run.run_id, run.name) for run in seen
     ]
 
 
@@ -211,13 +211,12 @@ def test_writers_losses_and_definitions_of_a_run_are_kept_once(metadata: Metadat
 
     assert metadata.writers.of_run(key) == [msgspec.structs.replace(writer, applied_offset=200)]
     assert metadata.losses.of_run(key) == [loss]
-    assert metadata.writers.unfinished() == [("local", "digits", "r1", "w1")]
+    assert metadata.writers.unfinished() == [("local", "digits", "r1", "w1", 200)]
     assert metadata.writers.finished_paths() == {}
 
     with metadata.write() as connection:
-        metadata.writers.set_finished(
-            connection, key, WriterId("w1"), is_finished=True, path="/runs/x/w1.runlog"
-        )
+        finished = msgspec.structs.replace(writer, applied_offset=200, is_finished=True)
+        metadata.writers.save(connection, key, [finished])
     assert metadata.writers.unfinished() == []
     assert metadata.writers.finished_paths() == {"/runs/x/w1.runlog": 200}
 

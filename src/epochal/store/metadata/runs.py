@@ -102,13 +102,17 @@ class Runs:
 
     def names(
         self, project_key: int, *, order: RunOrder = "created_at", descending: bool = True
-    ) -> list[tuple[int, str, str]]:
-        """Return (key, run id, name) of every run of a project in order: for searches that SQL cannot do."""
+    ) -> list[tuple[Any, int, str, str]]:
+        """Return (what orders, key, run id, name) of every run of a project in order.
+
+        For searches that SQL cannot do.
+        """
         column, key = runs.c[order], runs.c.key
-        query = select(key, runs.c.run_id, runs.c.name).where(runs.c.project_key == project_key)
+        query = select(column, key, runs.c.run_id, runs.c.name.label("name_"))
+        query = query.where(runs.c.project_key == project_key)
         query = query.order_by(*((column.desc(), key.desc()) if descending else (column, key)))
         with self._database.read() as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     def of_keys(
         self, keys: Sequence[int], *, documents: Iterable[Document] = ALL_DOCUMENTS

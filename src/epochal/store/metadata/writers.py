@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, select
 
 from epochal.ids import RunId, WriterId
 from epochal.store.metadata.base import Database, upsert
@@ -22,6 +23,16 @@ _COLUMNS = (
 )
 
 
+class UnfinishedWriter(NamedTuple):
+    """Whose run log may hold more than was taken in."""
+
+    entity: str
+    project: str
+    run_id: RunId
+    writer: WriterId
+    applied_offset: int
+
+
 class Writers:
     """By (run, writer)."""
 
@@ -35,16 +46,22 @@ class Writers:
             found = connection.execute(query.order_by(writers.c.started_at, writers.c.writer))
             return [_record(row) for row in found.mappings()]
 
-    def unfinished(self) -> list[tuple[str, str, RunId, WriterId]]:
-        """Return (entity, project, run, writer) of those whose run log may hold more than was taken in."""
+    def unfinished(self) -> list[UnfinishedWriter]:
+        """Return those whose run log may hold more than was taken in."""
         query = (
-            select(projects.c.entity, projects.c.name, runs.c.run_id, writers.c.writer)
+            select(
+                projects.c.entity,
+                projects.c.name,
+                runs.c.run_id,
+                writers.c.writer,
+                writers.c.applied_offset,
+            )
             .join_from(writers, runs)
             .join(projects)
             .where(writers.c.is_finished.is_(False))
         )
         with self._database.read() as connection:
-            return [(e, p, RunId(r), WriterId(w)) for e, p, r, w in connection.execute(query)]
+            return [UnfinishedWriter(*row) for row in connection.execute(query)]
 
     def finished_paths(self) -> dict[str, int]:
         """Return the run logs of this machine that need not be read again, and how much of each was read."""
@@ -72,16 +89,6 @@ class Writers:
         if rows:
             names = [name for name in rows[0] if name not in ("run_key", "writer")]
             connection.execute(upsert(writers, *names), rows)
-
-    def set_finished(
-        self, connection: Connection, run_key: int, writer: WriterId, *, is_finished: bool, path: str | None
-    ) -> None:
-        """Say whether a writer's run log was read to the end after its run had ended."""
-        connection.execute(
-            update(writers)
-            .where(writers.c.run_key == run_key, writers.c.writer == writer)
-            .values(is_finished=is_finished, path=path)
-        )
 
 
 def _record(row: RowMapping) -> WriterRecord:

@@ -1,0 +1,316 @@
+"""The one way into the stores: blocks of any run, in any order, sent any number of times.
+
+The metric store is the truth and is written first; the metadata says up to where it has followed, per writer.
+A crash between the two leaves the metadata behind, and it catches up from the stored blocks.  The other
+way round cannot happen: a writer is in the metadata, durably, before its first block is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
+from epochal.ingest.check import check_block, check_names
+from epochal.ingest.fold import RunFold, new_run
+from epochal.ingest.placing import place
+from epochal.runlog.format import Header
+from epochal.store.metadata import LossRecord, Metadata, WriterRecord
+from epochal.store.metadata.projects import store_file
+from epochal.store.metrics.stores import MetricStores
+from epochal.wire.block import Block
+from epochal.wire.change import Change, Publisher
+
+RunName = tuple[str, str, RunId]  # entity, project, run id
+Wanted = dict[tuple[RunId, WriterId], int]
+
+# Runs whose state is kept in memory, together at most so many values (a writing run needs it on every round).
+MAX_HELD_VALUES = 300_000
+# Each release is a transaction of the store, so it waits until it is worth one.
+RELEASE_EVERY_BYTES = 4 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """How far a run log was taken in."""
+
+    offset: int = 0  # bytes: where the next block must begin; 0 for a run log not seen before
+    has_ended: bool = False  # an exit record was among them
+
+
+class Ingest:
+    """Takes blocks into the stores of one data folder.  Thread-safe; there must be one per data folder.
+
+    On creation, metadata that a crash left behind catches up.
+
+    Args:
+        metadata: of the data folder.
+        stores: its metric stores.
+        changes: told of every run that changed, after that is durable.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        stores: MetricStores,
+        changes: Publisher,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._metadata = metadata
+        self._stores = stores
+        self._changes = changes
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._project_keys: dict[tuple[str, str], int] = {}
+        self._folds: OrderedDict[RunName, RunFold] = OrderedDict()  # last used last
+        self._catch_up_all()
+
+    def accept(self, blocks: Sequence[Block]) -> Wanted:
+        """Store what is new in `blocks`; durable on return.
+
+        A block that is there already is skipped.  One that does not begin where its writer's last one ended
+        is left out.  Both show in the answer.
+
+        Returns:
+            For every writer of `blocks` the offset at which its next block must begin.
+
+        Raises:
+            BlockError: a block is wrong in itself; nothing was stored.
+            Exception: whatever a store raises, e.g. for a full disk.  Other projects' blocks were
+                stored; it is safe to send everything again.
+        """
+        for block in blocks:
+            check_block(block)
+        projects: dict[tuple[str, str], list[Block]] = {}
+        for block in blocks:
+            projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)
+        wanted: Wanted = {}
+        failures: list[Exception] = []
+        with self._lock:
+            for (entity, project), of_project in projects.items():
+                try:
+                    wanted |= self._accept_project(entity, project, of_project)
+                except Exception as error:  # noqa: BLE001  one project's full disk is not the others' trouble
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+        return wanted
+
+    def progress(self, header: Header) -> Progress:
+        """Return how far the run log with this header was taken in.
+
+        Raises:
+            BlockError: the header has names that cannot be shown.
+        """
+        check_names(header.entity, header.project, header.run_id, header.writer)
+        with self._lock:
+            fold = self._find(_name_of(header))
+            writer = None if fold is None else fold.writers.get(WriterId(header.writer))
+            return Progress() if writer is None else Progress(writer.record.applied_offset, writer.has_ended)
+
+    def finish(self, run_logs: Iterable[tuple[Header, Path]]) -> None:
+        """Say that run logs of this machine were read to their end after their run had ended.
+
+        They are not opened again, unless they grow.
+        """
+        with self._lock:
+            for name, of_run in _by_run(run_logs).items():
+                with self._changing(name) as fold:
+                    for header, path in of_run:
+                        fold.finish(WriterId(header.writer), str(path))
+                    self._release(fold, [WriterId(header.writer) for header, _ in of_run])
+
+    def report_loss(self, header: Header, loss: LossRecord) -> None:
+        """Put damage on record that is in no block: a file beside that run log which cannot be read."""
+        with self._lock, self._changing(_name_of(header)) as fold:
+            fold.lose(loss)
+
+    def _accept_project(self, entity: str, project: str, blocks: Sequence[Block]) -> Wanted:
+        names: list[RunName] = list(dict.fromkeys((entity, project, b.run_id) for b in blocks))
+        try:
+            folds = self._introduce(names, blocks)
+            key = self._project_keys[entity, project]
+            with self._stores.use(store_file(key)) as store:
+                accepted = self._apply(folds, blocks)
+                if accepted:
+                    store.append(accepted)
+                    self._save(folds.values())
+        except BaseException:
+            # What is in memory may be ahead of the stores now; they are read again when next needed.
+            for name in names:
+                self._folds.pop(name, None)
+            raise
+        wanted = {
+            (b.run_id, b.writer): folds[entity, project, b.run_id].writers[b.writer].record.applied_offset
+            for b in blocks
+        }
+        self._publish(folds.items())
+        self._release_large(folds.values())
+        self._shrink()
+        return wanted
+
+    def _apply(self, folds: dict[RunName, RunFold], blocks: Sequence[Block]) -> list[Block]:
+        """Apply the blocks that are due, placed, and return them."""
+        now = self._clock()
+        accepted: list[Block] = []
+        for block in blocks:
+            fold = folds[block.entity or DEFAULT_ENTITY, block.project, block.run_id]
+            writer = fold.writers[block.writer]
+            if block.first_offset == writer.record.applied_offset:
+                placed = place(block, fold.next_step, writer.placed)
+                fold.apply(placed, now=now)
+                accepted.append(placed)
+        return accepted
+
+    def _introduce(self, names: Sequence[RunName], blocks: Iterable[Block]) -> dict[RunName, RunFold]:
+        """Return the folds of the runs; runs and writers that are new are in the metadata on return."""
+        folds = {name: fold for name in names if (fold := self._find(name)) is not None}
+        now = self._clock()
+        is_new = len(folds) < len(names) or any(
+            b.writer not in folds[b.entity or DEFAULT_ENTITY, b.project, b.run_id].writers for b in blocks
+        )
+        if not is_new:
+            return folds
+        with self._metadata.write() as connection:
+            for name in names:
+                entity, project, run_id = name
+                if name not in folds:
+                    project_key = self._metadata.projects.ensure(connection, entity, project, now=now)
+                    self._project_keys[entity, project] = project_key
+                    key = self._metadata.runs.ensure(connection, project_key, run_id, now=now)
+                    run = new_run(key, run_id, entity, project, now=now)
+                    folds[name] = self._folds[name] = RunFold(project_key, run, (), {})
+            for block in blocks:
+                fold = folds[block.entity or DEFAULT_ENTITY, block.project, block.run_id]
+                if block.writer not in fold.writers:
+                    fold.introduce(WriterRecord(writer=block.writer, kind=block.kind, started_at=now))
+            for fold in folds.values():
+                self._metadata.writers.save(connection, fold.run.key, fold.changed_writer_records())
+        return folds
+
+    def _find(self, name: RunName) -> RunFold | None:
+        """Return the fold of a run that is in the metadata, up to date with the metric store."""
+        fold = self._folds.get(name)
+        if fold is not None:
+            self._folds.move_to_end(name)
+            return fold
+        entity, project, run_id = name
+        run = self._metadata.runs.get(entity, project, run_id)
+        if run is None:
+            return None
+        project_key = self._project_key(entity, project)
+        writers = self._metadata.writers.of_run(run.key)
+        fold = RunFold(project_key, run, writers, self._metadata.documents.get(run.key, "fold"))
+        self._catch_up(name, fold)
+        self._folds[name] = fold
+        return fold
+
+    def _project_key(self, entity: str, project: str) -> int:
+        key = self._project_keys.get((entity, project))
+        if key is None:
+            found = self._metadata.projects.get(entity, project, now=self._clock())
+            assert found is not None, "a run has a project"
+            key = self._project_keys[entity, project] = found.key
+        return key
+
+    def _catch_up_all(self) -> None:
+        """Bring every run up to date whose metadata a crash left behind."""
+        for writer in self._metadata.writers.unfinished():
+            key = self._project_key(writer.entity, writer.project)
+            with self._stores.use(store_file(key)) as store:
+                stored = store.end_offset(writer.run_id, writer.writer)
+            if stored > writer.applied_offset:
+                self._find((writer.entity, writer.project, writer.run_id))
+        self._shrink()
+
+    def _catch_up(self, name: RunName, fold: RunFold) -> None:
+        """Apply the stored blocks that the metadata missed.  Their rows have their steps already."""
+        now = self._clock()
+        n_blocks = 0
+        with self._stores.use(store_file(fold.project_key)) as store:
+            for writer in fold.writers.values():
+                offset = writer.record.applied_offset
+                if store.end_offset(name[2], writer.record.writer) > offset:
+                    for block in store.blocks_from(name[2], writer.record.writer, offset):
+                        fold.apply(block, now=now)
+                        n_blocks += 1
+        if n_blocks:
+            _log.info("run %s of %s/%s: %d blocks caught up", name[2], name[0], name[1], n_blocks)
+            self._save([fold])
+
+    @contextmanager
+    def _changing(self, name: RunName) -> Iterator[RunFold]:
+        fold = self._find(name)
+        if fold is None:
+            raise KeyError(name)
+        yield fold
+        self._save([fold])
+        self._publish([(name, fold)])
+
+    def _save(self, folds: Iterable[RunFold]) -> None:
+        """Bring the metadata to the state of `folds`, in one transaction."""
+        store = self._metadata
+        with store.write() as connection:
+            for fold in folds:
+                run = fold.record()
+                store.runs.save(connection, run)
+                store.projects.touch(connection, fold.project_key, run.heartbeat_at)
+                store.writers.save(connection, run.key, fold.changed_writer_records())
+                store.documents.put(connection, run.key, fold.take_documents())
+                store.losses.add(connection, run.key, fold.new_losses)
+                store.definitions.put(
+                    connection, fold.project_key, run.key, fold.take_definitions(), said_at=run.created_at
+                )
+        for fold in folds:
+            fold.saved()
+
+    def _publish(self, folds: Iterable[tuple[RunName, RunFold]]) -> None:
+        for (entity, project, run_id), fold in folds:
+            what = fold.take_news()
+            if what:
+                self._changes.publish(Change(entity, project, run_id, what, fold.run.last_step))
+
+    def _release_large(self, folds: Iterable[RunFold]) -> None:
+        for fold in folds:
+            writers = [
+                name
+                for name, writer in fold.writers.items()
+                if writer.record.applied_offset - writer.released > RELEASE_EVERY_BYTES
+            ]
+            self._release(fold, writers)
+
+    def _release(self, fold: RunFold, writers: Sequence[WriterId]) -> None:
+        """Tell the store how far the metadata has followed: blocks before that need not be kept for it."""
+        if not writers:
+            return
+        with self._stores.use(store_file(fold.project_key)) as store:
+            for name in writers:
+                writer = fold.writers[name]
+                store.release(fold.run.run_id, name, writer.record.applied_offset)
+                writer.released = writer.record.applied_offset
+
+    def _shrink(self) -> None:
+        """Forget the runs that were used longest ago, down to the bound on memory."""
+        held = sum(fold.size for fold in self._folds.values())
+        while held > MAX_HELD_VALUES and len(self._folds) > 1:
+            held -= self._folds.popitem(last=False)[1].size
+
+
+def _name_of(header: Header) -> RunName:
+    return header.entity or DEFAULT_ENTITY, header.project, RunId(header.run_id)
+
+
+def _by_run(run_logs: Iterable[tuple[Header, Path]]) -> dict[RunName, list[tuple[Header, Path]]]:
+    by_run: dict[RunName, list[tuple[Header, Path]]] = {}
+    for header, path in run_logs:
+        by_run.setdefault(_name_of(header), []).append((header, path))
+    return by_run
