@@ -159,10 +159,24 @@ def _at_exit() -> None:
     end = outcome()
     # Newest first, as nested `with` blocks would end.
     for on_exit in reversed(_on_exit.copy()):
-        # Nothing of ours may change the exit code or hide the user's own traceback.
-        with contextlib.suppress(Exception):
+        # Nothing of ours may change the exit code or hide the user's own traceback.  A second Ctrl-C ends
+        # the step it hits and not the ones after it.
+        with contextlib.suppress(Exception, KeyboardInterrupt):
             on_exit(end)
     _on_exit.clear()
+    if type(_uncaught_exception()) is KeyboardInterrupt:
+        _stay_interrupted()
+
+
+def _stay_interrupted() -> None:
+    """Have a process that Ctrl-C ended die by SIGINT, as a shell that runs it in a loop expects.
+
+    CPython remembers in a flag to do so, and forgets it whenever it runs a text as a program: every
+    namedtuple that a module makes when it is imported here.  Running one that is interrupted sets it again.
+    Source: CPython, Python/pythonrun.c, run_eval_code_obj.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102
 
 
 def _in_child() -> None:

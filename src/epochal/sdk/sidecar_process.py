@@ -63,10 +63,10 @@ class _Link:
         if not (self.is_alive() and self.send(_open_line(folder, self.runs[folder]))):
             self.restart()
 
-    def detach(self, folder: str) -> None:
+    def detach(self, folder: str, *, at_exit: bool) -> None:
         if folder not in self.runs:
             return
-        line = _json.encode({"close": folder, "exiting": exit_hooks.is_exiting()}) + b"\n"
+        line = _json.encode({"close": folder, "exiting": at_exit}) + b"\n"
         if not (self.is_alive() and self.send(line)):
             self.restart()
             self.send(line)
@@ -164,10 +164,17 @@ def attach(folder: Path, settings: Mapping[str, object]) -> None:
         _this_process().attach(_absolute(folder), settings)
 
 
-def detach(folder: Path) -> None:
-    """Tell the sidecar that the run in `folder` is over, after its exit record was written."""
+def detach(folder: Path, *, is_code_given: bool = False) -> None:
+    """Tell the sidecar that the run in `folder` is over, after its exit record was written.
+
+    Args:
+        folder: as it was attached.
+        is_code_given: the user gave the recorded exit code himself.  Else, if the process is just ending,
+            the sidecar compares it with the code that the process really ends with.
+    """
     with contextlib.suppress(Exception), _lock:
-        _this_process().detach(_absolute(folder))
+        at_exit = exit_hooks.is_exiting() and not is_code_given
+        _this_process().detach(_absolute(folder), at_exit=at_exit)
 
 
 def check() -> None:
