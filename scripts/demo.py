@@ -198,8 +198,8 @@ def check(link: str) -> None:
         losses = [row["train/loss"] for row in client.history(run["name"], ["train/loss"])]
         if len(losses) < 100 or not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]:
             raise DemoError(f"{run['displayName']}: no falling curve in {len(losses)} rows of train/loss")
-        accuracy = json.loads(run["summaryMetrics"])["val/accuracy"]
-        print(f"  {run['displayName']}: {len(losses)} steps, best accuracy {accuracy}")
+        accuracy = json.loads(run["summaryMetrics"])["val/accuracy.max"]
+        print(f"  {run['displayName']}: {len(losses)} steps, best accuracy {accuracy:.3f}")
     if len(client.chart([run["name"] for run in runs], "train/loss")) < 10_000:
         raise DemoError("the chart of train/loss is empty")
 
