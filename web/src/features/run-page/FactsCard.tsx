@@ -1,0 +1,28 @@
+import { visibleText } from "@/base/text";
+import { CopyButton } from "@/ui/CopyButton";
+
+import type { FactGroup } from "./metadata";
+
+/** A few recorded facts; code among them can be copied. */
+export function FactsCard({ group }: { readonly group: FactGroup }) {
+  return (
+    <section className="ep-card" aria-label={group.title}>
+      <header>
+        <h2>{group.title}</h2>
+      </header>
+      <dl className="ep-facts">
+        {group.facts.map(({ label, text, isCode = false }, index) => (
+          <div key={`${label} ${index}`}>
+            <dt>{visibleText(label)}</dt>
+            <dd>
+              {text === null && <span className="ep-faint">not recorded</span>}
+              {text !== null &&
+                (isCode ? <code>{visibleText(text)}</code> : <span>{visibleText(text)}</span>)}
+              {text !== null && isCode && <CopyButton label={`Copy: ${label}`} text={() => text} />}
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
