@@ -166,7 +166,10 @@ class Training:
         """End what is left of it; fails if the sidecar does not leave by itself or had an accident."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         wait_for(lambda: not self.sidecars(), "the sidecar's end", patience_s=10.0)
         words = self._sidecar_log.read_text() if self._sidecar_log.exists() else ""
         assert words == "", words
