@@ -23,6 +23,7 @@ from epochal.ingest.placing import place
 from epochal.runlog.format import Header
 from epochal.store.metadata import LossRecord, Metadata, WriterRecord
 from epochal.store.metadata.projects import store_file
+from epochal.store.metadata.writers import UnfinishedWriter
 from epochal.store.metrics.stores import MetricStores
 from epochal.wire.block import Block
 from epochal.wire.change import Change, Publisher
@@ -224,13 +225,24 @@ class Ingest:
 
     def _catch_up_all(self) -> None:
         """Bring every run up to date whose metadata a crash left behind."""
+        damaged: set[tuple[str, str]] = set()
         for writer in self._metadata.writers.unfinished():
-            key = self._project_key(writer.entity, writer.project)
-            with self._stores.use(store_file(key)) as store:
-                stored = store.end_offset(writer.run_id, writer.writer)
-            if stored > writer.applied_offset:
-                self._find((writer.entity, writer.project, writer.run_id))
+            project = (writer.entity, writer.project)
+            if project in damaged:
+                continue
+            try:
+                self._catch_up_writer(writer)
+            except Exception:  # one project's damage must not keep the others from being seen  # noqa: BLE001
+                _log.exception("the history of %s/%s cannot be read", *project)
+                damaged.add(project)
         self._shrink()
+
+    def _catch_up_writer(self, writer: UnfinishedWriter) -> None:
+        key = self._project_key(writer.entity, writer.project)
+        with self._stores.use(store_file(key)) as store:
+            stored = store.end_offset(writer.run_id, writer.writer)
+        if stored > writer.applied_offset:
+            self._find((writer.entity, writer.project, writer.run_id))
 
     def _catch_up(self, name: RunName, fold: RunFold) -> None:
         """Apply the stored blocks that the metadata missed.  Their rows have their steps already."""

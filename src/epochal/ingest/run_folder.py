@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from epochal.errors import BlockError, RunLogError
@@ -12,6 +12,7 @@ from epochal.ids import WriterId
 from epochal.ingest.accept import Ingest
 from epochal.ingest.run_log_file import RunLogFile
 from epochal.runlog.folder import SUFFIX
+from epochal.runlog.format import WriterKind
 from epochal.runlog.reader import IncompleteRunLogError
 from epochal.store.metadata import LossRecord
 from epochal.wire.block import Block
@@ -43,6 +44,7 @@ class RunFolder:
         self._finished = finished
         self._files: dict[str, RunLogFile] = {}
         self._unreadable: dict[str, int] = {}  # file name: its size when it was found so
+        self._untold: list[LossRecord] = []
         self._complained: set[str] = set()
         self._changed_ns = -1
         self._grew_at = 0.0  # Unix seconds
@@ -84,22 +86,25 @@ class RunFolder:
         except IncompleteRunLogError:
             return None
         except (RunLogError, BlockError) as error:
-            self._set_aside(file, ingest, str(error))
+            self._set_aside(file, str(error))
             return None
 
     def settle(self, ingest: Ingest, now: float) -> None:
         """Finish the folder if all was read and its run has ended."""
-        if self.is_done or not self._files or any(f.header is None for f in self._files.values()):
+        if self._untold:
+            self._tell_losses(ingest)
+        files = [f for name, f in self._files.items() if name not in self._unreadable]
+        if self.is_done or not files or any(f.header is None for f in files):
             return
-        sidecars = [f for f in self._files.values() if _is_sidecar(f)]
-        trainers = [f for f in self._files.values() if f.header is not None and f.header.kind == "primary"]
+        sidecars = [f for f in files if _is(f, "sidecar")]
+        trainers = [f for f in files if _is(f, "primary")]
         is_over = (
             all(f.has_ended for f in sidecars)
             if sidecars
             else any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
         )
         if is_over:
-            ingest.finish((f.header, f.path) for f in self._files.values() if f.header is not None)
+            ingest.finish((f.header, f.path) for f in files if f.header is not None)
             self.is_done = True
             self.rest()
 
@@ -126,11 +131,11 @@ class RunFolder:
         """Return whether it is looked at so often that its files had better stay open."""
         return not self._n_failures and now - self._grew_at <= LOOKS_S[0][0]
 
-    def failed(self, what: str) -> None:
-        """Take note of trouble that may pass; it is logged once, and tried again later and later."""
+    def failed(self, error: Exception) -> None:
+        """Take note of trouble that may pass: it is logged once, and tried again later and later."""
         self.begin_again()
         self._n_failures += 1
-        self._complain(what)
+        self._complain(f"{self.path} cannot be taken in: {error}; trying again")
 
     def succeeded(self) -> None:
         """Take note that the trouble is over."""
@@ -162,20 +167,19 @@ class RunFolder:
             self._files.pop(name).close()
             return False
 
-    def _set_aside(self, file: RunLogFile, ingest: Ingest, why: str) -> None:
+    def _set_aside(self, file: RunLogFile, why: str) -> None:
         size = file.path.stat().st_size
         self._unreadable[file.path.name] = size
-        if not self._complain(why):
-            return
-        # It cannot say whose it is; the run log beside it can.
-        for other in self._neighbours(file):
-            if other.header is not None:
-                loss = LossRecord(WriterId(file.path.stem), 0, size, why.splitlines()[0])
-                ingest.report_loss(other.header, loss)
-                return
+        if self._complain(why):
+            self._untold.append(LossRecord(WriterId(file.path.stem), 0, size, why.splitlines()[0]))
 
-    def _neighbours(self, file: RunLogFile) -> Iterator[RunLogFile]:
-        return (f for f in self._files.values() if f is not file)
+    def _tell_losses(self, ingest: Ingest) -> None:
+        """Put unreadable files on record with the run of a file beside them: they cannot say whose."""
+        header = next((f.header for f in self._files.values() if f.is_taken_in), None)
+        if header is not None:
+            for loss in self._untold:
+                ingest.report_loss(header, loss)
+            self._untold.clear()
 
     def _complain(self, what: str) -> bool:
         if what in self._complained:
@@ -185,5 +189,5 @@ class RunFolder:
         return True
 
 
-def _is_sidecar(file: RunLogFile) -> bool:
-    return file.header is not None and file.header.kind == "sidecar"
+def _is(file: RunLogFile, kind: WriterKind) -> bool:
+    return file.header is not None and file.header.kind == kind

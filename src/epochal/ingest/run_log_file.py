@@ -33,6 +33,11 @@ class RunLogFile:
         self._tells_an_end = False  # the block that was read last does
 
     @property
+    def is_taken_in(self) -> bool:
+        """Whether the ingest knows it."""
+        return self.header is not None and self._offset > 0
+
+    @property
     def n_waiting_bytes(self) -> int:
         """How many bytes there were to read when it was looked at last."""
         return max(0, self._size - max(self._offset, self._seen_size))

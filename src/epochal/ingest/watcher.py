@@ -137,7 +137,7 @@ class Watcher:
                 self._drop(folder)
                 continue
             except OSError as error:
-                folder.failed(f"{folder.path} cannot be read: {error.strerror}; trying again")
+                folder.failed(error)
             later.append((folder, folder.next_look(now)))
         is_all_seen = not self._due or self._due[0][0] > now
         for folder, at in later:
@@ -165,8 +165,8 @@ class Watcher:
             self._open[folder] = None
             try:
                 block = folder.read(file, self._ingest, MAX_FILE_BYTES)
-            except OSError as error:
-                folder.failed(f"{file.path} cannot be read: {error.strerror}; trying again")
+            except Exception as error:  # noqa: BLE001  of the file system or of a store: the run log stays
+                folder.failed(error)
                 continue
             if block is not None:
                 reads.append(_Read(folder, file, block))
@@ -188,8 +188,8 @@ class Watcher:
         for folder, of_folder in by_folder.items():
             try:
                 wanted = self._ingest.accept([read.block for read in of_folder])
-            except Exception as error:  # noqa: BLE001  whatever a store says, the run logs stay and are tried again
-                folder.failed(f"{folder.path} cannot be stored: {error}; trying again")
+            except Exception as error:  # noqa: BLE001  as above
+                folder.failed(error)
             else:
                 self._advance(of_folder, wanted)
 
@@ -205,7 +205,10 @@ class Watcher:
 
     def _settle(self, folder: RunFolder, now: float) -> None:
         if not any(file in self._backlog for file in folder.files):
-            folder.settle(self._ingest, now)
+            try:
+                folder.settle(self._ingest, now)
+            except Exception as error:  # noqa: BLE001  as above
+                folder.failed(error)
         if folder in self._open and (folder.is_done or not folder.is_lively(now)):
             del self._open[folder]
             folder.rest()
