@@ -40,8 +40,10 @@ def create_app(services: Services, endpoints: Sequence[Endpoint] = ENDPOINTS) ->
 def _route(endpoint: Endpoint) -> Route:
     if not isinstance(endpoint.policy, Policy):
         raise TypeError(f"the route {endpoint.method} {endpoint.path} has no access policy: give it a Policy")
-    handler = endpoint.handler if endpoint.policy is Policy.ANYONE else _with_session(endpoint.handler)
-    return Route(endpoint.path, _answering(handler), methods=[endpoint.method])
+    handler = _answering(endpoint.handler)
+    if endpoint.policy is not Policy.ANYONE:
+        handler = _answering(_with_session(handler))
+    return Route(endpoint.path, handler, methods=[endpoint.method])
 
 
 def _answering(handler: Handler) -> Handler:

@@ -62,6 +62,7 @@ class DataFolder:
             with _said_clearly(self.path):
                 # A process that was killed leaves its own: nobody must take it for this one's.
                 (self.path / "server.json").unlink(missing_ok=True)
+                self.projects_path.mkdir(mode=0o700, exist_ok=True)
                 self._write("format", f"{FORMAT}\n".encode())
         except BaseException:
             self.close()
@@ -70,6 +71,14 @@ class DataFolder:
     @property
     def secret_path(self) -> Path:
         return self.path / "secret"
+
+    @property
+    def metadata_path(self) -> Path:
+        return self.path / "metadata.db"
+
+    @property
+    def projects_path(self) -> Path:
+        return self.path / "projects"
 
     @property
     def login_tokens_path(self) -> Path:

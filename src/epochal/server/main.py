@@ -27,14 +27,21 @@ from epochal.access.login_tokens import LoginTokens
 from epochal.access.secret import load_secret
 from epochal.access.sessions import Sessions
 from epochal.errors import UsageError
+from epochal.ingest.accept import Ingest
+from epochal.ingest.watcher import Watcher
+from epochal.query.live import ChangeFeed
 from epochal.runlog.folder import runs_folders
 from epochal.server.app import create_app
 from epochal.server.data_folder import DataFolder, ServerRecord
+from epochal.server.graphql.schema import build_schema
 from epochal.server.listening import listen, url_of
 from epochal.server.services import Services
 from epochal.server.settings import ServerSettings
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
+from epochal.store.metadata import Metadata
+from epochal.store.metrics.embedded import EmbeddedMetricStore
+from epochal.store.metrics.stores import MetricStores
 
 # Ctrl-C ends the process within 2 s: requests have this long to finish, and the rest is for closing files.
 _GRACE_S = 1
@@ -87,9 +94,18 @@ def _services(
     settings: ServerSettings, home: Path, data: DataFolder, addresses: Addresses
 ) -> Iterator[Services]:
     with contextlib.ExitStack() as cleanup:
+        metadata = Metadata(data.metadata_path)
+        cleanup.callback(metadata.close)
+        stores = MetricStores(data.projects_path, EmbeddedMetricStore)
+        cleanup.callback(stores.close)
+        # Before the stores close, no query may be in one.
         workers = Workers(settings.query_threads)
         cleanup.callback(workers.close)
-        folders = _watched_folders(settings, home)
+        changes = ChangeFeed()
+        ingest = Ingest(metadata, stores, changes)
+        watcher = Watcher(ingest, lambda: _watched_folders(settings, home), metadata.writers.finished_paths())
+        watcher.start()
+        cleanup.callback(watcher.stop)
         yield Services(
             settings=settings,
             clock=time.time,
@@ -97,9 +113,12 @@ def _services(
             sessions=Sessions(load_secret(data.secret_path), time.time),
             login_tokens=LoginTokens(data.login_tokens_path, time.time),
             web_app=WebApp(),
+            metadata=metadata,
+            stores=stores,
+            changes=changes,
+            schema=build_schema(),
             workers=workers,
-            runs_folders=folders,
-            stopping=asyncio.Event(),
+            runs_folders=_watched_folders(settings, home),
         )
 
 
@@ -149,15 +168,15 @@ def _run(services: Services, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    _Server(config, services.stopping).run(sockets=[listening])
+    _Server(config, services.changes).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
     """Stops at a signal with exit code 0, live connections first."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, changes: ChangeFeed) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._changes = changes
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -178,4 +197,4 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit  # asked twice: do not wait for anybody
         self.should_exit = True
-        self._stopping.set()
+        self._changes.close()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from graphql import GraphQLSchema
 from starlette.requests import Request
 
 from epochal.access.addresses import Addresses
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.sessions import Sessions
+from epochal.query.live import ChangeFeed
 from epochal.server.settings import ServerSettings
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
+from epochal.store.metadata import Metadata
+from epochal.store.metrics.stores import MetricStores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,12 @@ class Services:
     sessions: Sessions
     login_tokens: LoginTokens
     web_app: WebApp
+    metadata: Metadata
+    stores: MetricStores
+    changes: ChangeFeed
+    schema: GraphQLSchema
     workers: Workers
     runs_folders: Sequence[Path]  # that are watched
-    stopping: asyncio.Event  # set when live connections have to end
 
 
 def services_of(request: Request) -> Services:

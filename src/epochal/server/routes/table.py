@@ -9,8 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from epochal.access.policy import Policy
+from epochal.server.routes.console import console
+from epochal.server.routes.graphql import graphql
 from epochal.server.routes.health import healthz
+from epochal.server.routes.history import history
+from epochal.server.routes.live import live
 from epochal.server.routes.login import login
+from epochal.server.routes.series import series
 from epochal.server.routes.web import asset, page
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -27,6 +32,11 @@ class Endpoint(NamedTuple):
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/healthz", healthz, Policy.ANYONE),
+    Endpoint("POST", "/graphql", graphql, Policy.SESSION),
+    Endpoint("POST", "/api/series", series, Policy.SESSION),
+    Endpoint("GET", "/api/history", history, Policy.SESSION),
+    Endpoint("GET", "/api/console", console, Policy.SESSION),
+    Endpoint("GET", "/api/live", live, Policy.SESSION),
     Endpoint("GET", "/login", login, Policy.ANYONE),
     Endpoint("GET", "/assets/{name:path}", asset, Policy.ANYONE),
     # Last, because it matches everything.
