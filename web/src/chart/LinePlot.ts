@@ -69,7 +69,8 @@ export class LinePlot {
       ],
       host,
     );
-    this.plot.under.append(this.canvas, this.overlay);
+    // Above uPlot's canvas with its grid, below its crosshair.
+    this.plot.over.prepend(this.canvas, this.overlay);
     this.plot.over.addEventListener("mouseenter", this.handleEnter);
     this.plot.over.addEventListener("mouseleave", this.handleLeave);
     this.plot.over.addEventListener("dblclick", () => options.onZoom(null));
@@ -200,7 +201,7 @@ export class LinePlot {
     while (this.dots.length < alive.length) {
       const dot = document.createElement("i");
       dot.className = "ep-breath";
-      this.plot.under.append(dot);
+      this.overlay.after(dot);
       this.dots.push(dot);
     }
     alive.forEach((line, index) => {

@@ -65,7 +65,7 @@ export function axesOf(kind: XKind): uPlot.Axis[] {
       ...common,
       size: 22,
       gap: 4,
-      space: 64,
+      space: 48,
       grid: { show: false },
       ...(increments === undefined ? {} : { incrs: increments }),
       values: (_plot, splits, _axis, _space, increment) =>

@@ -39,7 +39,6 @@ export function yScale({ view, height }: Place): (y: number) => number {
 /** Draws all lines, the later ones on top. */
 export function drawLines(ctx: CanvasRenderingContext2D, lines: readonly Line[], place: Place): void {
   ctx.lineJoin = "round";
-  ctx.lineCap = "round";
   for (const line of lines) {
     drawEnvelope(ctx, line, place);
     if (line.smoothed !== null) drawValues(ctx, line, line.y, place, LINE_WIDTH, ORIGINAL_ALPHA);
@@ -53,7 +52,6 @@ export function drawLines(ctx: CanvasRenderingContext2D, lines: readonly Line[],
 /** Draws one line so that it stands out. */
 export function drawStrongLine(ctx: CanvasRenderingContext2D, line: Line, place: Place): void {
   ctx.lineJoin = "round";
-  ctx.lineCap = "round";
   drawEnvelope(ctx, line, place);
   drawValues(ctx, line, line.smoothed ?? line.y, place, STRONG_WIDTH, 1);
   drawMarks(ctx, line, place);
@@ -102,6 +100,7 @@ function drawValues(
   ctx.fillStyle = line.color;
   ctx.globalAlpha = alpha;
   ctx.lineWidth = width;
+  ctx.lineCap = line.dash.length > 0 ? "butt" : "round";
   ctx.setLineDash(line.dash as number[]);
   ctx.beginPath();
   forEachStretch(
