@@ -120,7 +120,9 @@ def _number(scalar: Array) -> object:
     if kind in "mM":
         return str(scalar.reshape(()).astype("str"))
     value = scalar.item()
-    if kind == "f" or (kind == "V" and not isinstance(value, (tuple, bytes))):
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if kind == "f" or (kind == "V" and not isinstance(value, tuple)):
         # A long double's item() is a long double again.
         return float(value)
     return text_of(value) if kind in "cV" else value

@@ -7,16 +7,18 @@ plain part is written at once; what a device owes follows as another frame of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 from epochal.sdk.device import BinsSnapshot, ListSnapshot, Path, Snapshot, Snapshots, is_snapshot
 from epochal.sdk.histogram import Histogram
+from epochal.sdk.limits import MAX_VALUE_BYTES
 from epochal.sdk.media.base import StoredMedia, StoreMedia, as_media
 from epochal.sdk.terminal import terminal
-from epochal.sdk.values import MAX_DEPTH, NeedsCareError, key_text, text_of, tidy
+from epochal.sdk.values import MAX_DEPTH, NeedsCareError, encode, key_text, text_of, tidy
 
 MANY_TENSORS = 16
+LONG_LIST = 100
 
 
 class RowParts(NamedTuple):
@@ -61,6 +63,8 @@ class _Splitter:
         if isinstance(value, Mapping):
             return self._map(value, path)
         if isinstance(value, (list, tuple, Set, Iterator)):
+            if isinstance(value, list) and len(value) > LONG_LIST and size_of(value):
+                return value  # Ten million numbers are looked at by the encoder only.
             items = [self._value(v, (*path, str(i))) for i, v in enumerate(value)]
             return ListSnapshot(items) if any(map(is_snapshot, items)) else items
         if isinstance(value, Histogram) and value.pending is not None:
@@ -99,34 +103,26 @@ def warn_about_model(data: Mapping[Any, object]) -> None:
             )
 
 
-def fitting(
-    data: Mapping[str, object], encode: Callable[[object], bytes], what: str, max_bytes: int
-) -> dict[str, object]:
-    """Return `data` without its values over the limit, each of which is said once as an error.
-
-    Args:
-        what: the values are of, for the error: "log()" or "config".
-        max_bytes: of one value, encoded.
-    """
+def fitting(data: Mapping[str, object], max_bytes: int = MAX_VALUE_BYTES) -> dict[str, object]:
+    """Return `data` without its values of more than `max_bytes` encoded; each is said once as an error."""
     kept: dict[str, object] = {}
     for key, value in data.items():
-        n_bytes = size_of(value, encode)
+        n_bytes = size_of(value)
         if n_bytes <= max_bytes:
             kept[key] = value
-            continue
-        if isinstance(value, dict) and "_type" not in value:
+        elif isinstance(value, dict) and "_type" not in value:
             # Nesting, not a value: what is below has the limit.
-            kept[key] = fitting(value, encode, what, max_bytes)
-            continue
-        terminal.error_once(
-            ("too large", what, key),
-            f"The value of {key!r} in {what} has {n_bytes >> 20} MiB; the most is {max_bytes >> 20} MiB. "
-            "It is not stored; everything else is, and your script goes on. Save it as a file instead.",
-        )
+            kept[key] = fitting(value, max_bytes)
+        else:
+            terminal.error_once(
+                ("too large", key),
+                f"The value of {key!r} in log() has {n_bytes >> 20} MiB; the most is {max_bytes >> 20} MiB. "
+                "It is not stored; everything else is, and your script goes on. Save it as a file instead.",
+            )
     return kept
 
 
-def size_of(value: object, encode: Callable[[object], bytes]) -> int:
+def size_of(value: object) -> int:
     """Return the bytes that `value` takes encoded; 0 if it cannot be."""
     try:
         return len(encode(value))

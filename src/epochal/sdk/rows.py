@@ -94,7 +94,7 @@ class RowLog:
             self._log_slowly(self._kind, now, at, data)
             return
         if len(payload) > MAX_VALUE_BYTES:
-            self._log_slowly(self._kind, now, at, data)
+            self._append_large(self._kind, now, at, data)
             return
         self._append(payload)
 
@@ -124,12 +124,12 @@ class RowLog:
             self._log_slowly(kind, now, at, data)
             return
         if len(payload) > MAX_VALUE_BYTES:
-            self._log_slowly(kind, now, at, data)
+            self._append_large(kind, now, at, data)
         else:
             self._append(payload)
 
     def _log_slowly(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
-        """Write a row whose values the encoder does not take as they are, or a very large one."""
+        """Write a row whose values the encoder does not take as they are."""
         from epochal.sdk import row as slow  # with all it needs, only when it is needed
 
         try:
@@ -145,9 +145,15 @@ class RowLog:
     def _append_checked(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
         payload = encode((kind, now, at, data))
         if len(payload) > MAX_VALUE_BYTES:
-            from epochal.sdk.row import fitting
+            self._append_large(kind, now, at, data)
+        else:
+            self._append(payload)
 
-            payload = encode((kind, now, at, fitting(data, encode, "log()", MAX_VALUE_BYTES)))
+    def _append_large(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
+        """Write a row that may hold a value over the limit, or be over the limit itself, without what is."""
+        from epochal.sdk.row import fitting
+
+        payload = encode((kind, now, at, fitting(data)))
         if len(payload) > MAX_ROW_BYTES:
             terminal.error_once(
                 "row too large",

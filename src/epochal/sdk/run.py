@@ -28,7 +28,7 @@ from epochal.sdk.session import AnySession, Identity, Log, Session
 from epochal.sdk.settings import Settings
 from epochal.sdk.summary import Path_, Summary
 from epochal.sdk.terminal import terminal
-from epochal.sdk.values import encode, plain_copy, tidy
+from epochal.sdk.values import encode, tidy
 
 MAX_TAG_CHARACTERS = 64
 
@@ -369,12 +369,7 @@ class Run(LaterRunMethods, RowLog):
             return
         payload = encode((int(RecordType.CONFIG), time.time(), values, deleted))
         if len(payload) > MAX_CONFIG_BYTES:
-            largest = ", ".join(_largest(values))
-            terminal.error(
-                f"A config of {len(payload) >> 20} MiB is not stored; the most is "
-                f"{MAX_CONFIG_BYTES >> 20} MiB. Your script goes on. Too large: {largest}."
-            )
-            return
+            payload = encode((int(RecordType.CONFIG), time.time(), _fitting_config(values), deleted))
         self._append(payload)
 
     def _record_summary(self, values: list[tuple[Path_, object]], deleted: list[Path_]) -> None:
@@ -498,11 +493,21 @@ def say_unknown(function: str, arguments: dict[str, object]) -> None:
         )
 
 
-def _largest(values: dict[str, object]) -> list[str]:
+def _fitting_config(values: dict[str, object]) -> dict[str, object]:
+    """Return `values` without the largest ones that make them too large together, each said as an error."""
     from epochal.sdk.row import size_of
 
-    sizes = {key: size_of(plain_copy(value), encode) for key, value in values.items()}
-    return [f"{key} ({sizes[key] >> 20} MiB)" for key in sorted(sizes, key=lambda k: -sizes[k])[:3]]
+    sizes = {key: size_of(value) for key, value in values.items()}
+    kept = dict(values)
+    for key in sorted(sizes, key=lambda k: -sizes[k]):
+        if sum(sizes[k] for k in kept) < MAX_CONFIG_BYTES:
+            break
+        del kept[key]
+        terminal.error(
+            f"The config value {key!r} of {sizes[key] >> 20} MiB is not stored: a config has at most "
+            f"{MAX_CONFIG_BYTES >> 20} MiB. Everything else is, and your script goes on."
+        )
+    return kept
 
 
 def _drop(payload: bytes) -> None:
