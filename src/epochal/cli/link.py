@@ -7,10 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from epochal.access.login_tokens import LoginTokens
 from epochal.base.home import home
 from epochal.errors import UsageError
-from epochal.server.data_folder import login_tokens_path, running_server
 
 
 def add_link(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,6 +33,9 @@ def run_link(parsed: argparse.Namespace) -> None:
     Raises:
         UsageError: no server runs on the data folder.
     """
+    from epochal.access.login_tokens import LoginTokens
+    from epochal.server.data_folder import login_tokens_path, running_server
+
     folder = (parsed.data_dir or home(os.environ) / "server").absolute()
     server = running_server(folder)
     if server is None:

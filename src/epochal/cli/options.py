@@ -16,14 +16,13 @@ _GROUP_TITLES = {"network": "on a network", "limits": "limits"}
 
 def add_options(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
     """Add an option for every setting of a server but those named in `without`."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    groups: dict[str, argparse.ArgumentParser | argparse._ArgumentGroup] = {"main": parser}
     for setting in settings():
         if setting.name in without:
             continue
         group = setting.about.group
         if group not in groups:
-            title = _GROUP_TITLES.get(group, "options")
-            groups[group] = parser._optionals if group == "main" else parser.add_argument_group(title)
+            groups[group] = parser.add_argument_group(_GROUP_TITLES[group])
         kind, repeats = _type_of(setting)
         groups[group].add_argument(
             option_name(setting),

@@ -35,7 +35,7 @@ class WebApp:
     def __init__(self, folder: Path = STATIC_FOLDER) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._built_at = -1
+        self._built: tuple[int, int] | None = None
         self._page: Page | None = None
         self._files: dict[str, Path] = {}
 
@@ -53,19 +53,20 @@ class WebApp:
         """Look again if the app was built anew, so that a developer need not restart the server."""
         index = self._folder / "index.html"
         try:
-            built_at = index.stat().st_mtime_ns
+            # Both, because a build writes the page and its files one after the other.
+            built = (index.stat().st_mtime_ns, (self._folder / "assets").stat().st_mtime_ns)
         except OSError:
-            built_at = 0
-        if built_at == self._built_at:
+            built = (0, 0)
+        if built == self._built:
             return
         with self._lock:
-            self._page = _load(index) if built_at else None
+            self._page = _load(index) if built[0] else None
             self._files = {
                 path.relative_to(self._folder).as_posix(): path
                 for path in self._folder.rglob("*")
-                if built_at and path.is_file() and path.name != "index.html"
+                if built[0] and path.is_file() and path.name != "index.html"
             }
-            self._built_at = built_at
+            self._built = built
 
 
 def media_type(path: Path) -> str:
