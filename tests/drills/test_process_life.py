@@ -51,6 +51,8 @@ time.sleep(600)
         ("sys.exit('went wrong')", 1, "failed", 1, None),
         ("raise SystemExit(4)", 4, "failed", 4, None),
         ("try: sys.exit(3)\nexcept SystemExit: pass", 0, "finished", 0, None),
+        ("atexit.register(wandb.finish)\nraise SystemExit(4)", 4, "failed", 4, None),
+        ("atexit.register(lambda: wandb.finish(exit_code=7))", 0, "failed", 7, None),
         ("os._exit(0)", 0, "finished", 0, None),
         ("os._exit(5)", 5, "failed", 5, None),
         ("os.abort()", -6, "crashed", None, 6),

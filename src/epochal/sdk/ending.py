@@ -60,7 +60,7 @@ class _Hook:
 def finish(run: Run, exit_code: int | None, quiet: bool) -> None:
     """End `run`; `exit_code` None means what can be seen of how the process is doing."""
     outcome = exit_hooks.outcome() if exit_code is None else Outcome(int(exit_code))
-    _finish(run, outcome, quiet)
+    _finish(run, outcome, quiet, is_code_given=exit_code is not None)
 
 
 def finish_with(run: Run, error: BaseException | None) -> None:
@@ -69,7 +69,7 @@ def finish_with(run: Run, error: BaseException | None) -> None:
         _finish(run, exit_hooks.outcome_of(error), quiet=False)
 
 
-def _finish(run: Run, outcome: Outcome, quiet: bool) -> None:
+def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = False) -> None:
     began = time.monotonic()
     timeout_s = run._settings.finish_timeout
     n_late = 0
@@ -89,7 +89,7 @@ def _finish(run: Run, outcome: Outcome, quiet: bool) -> None:
             with _contained("letting go"):
                 let_go()
         if run._is_primary and run._session.is_recorded:
-            sidecar_process.detach(run._session.folder)
+            sidecar_process.detach(run._session.folder, is_code_given=is_code_given)
             if outcome.exit_code == 0:
                 previous.forget(run._session.folder.parent, run.id)
     process.end(run)
