@@ -267,6 +267,12 @@ function noPoints({ run, key }: Entry): Series {
   };
 }
 
+/** A server that does not answer for a moment spoils no picture: the page says elsewhere that it is not live. */
+function isFailure({ error, series }: Entry): boolean {
+  const isUnreachable = (error as { status?: number } | undefined)?.status === 0;
+  return error !== undefined && !(isUnreachable && series !== undefined);
+}
+
 const NOTHING: Picture = { series: [], isLoading: true, error: undefined };
 
 /** What one panel shows: set the question, read the picture, listen for new ones. */
@@ -319,7 +325,7 @@ export class SeriesFeed {
       (entry) => entry.series ?? before.get(`${entry.run}\n${entry.key}`) ?? [],
     );
     const isLoading = this.entries.some((entry) => entry.series === undefined && entry.error === undefined);
-    const error = this.entries.find((entry) => entry.error !== undefined)?.error;
+    const error = this.entries.find(isFailure)?.error;
     const last = this.picture;
     const isSame =
       last.isLoading === isLoading &&

@@ -1,8 +1,13 @@
 import { useServerInfo } from "@/data/queries";
 import { CodeBlock, Message } from "@/ui/messages";
 
+interface EmptyProjectProps {
+  readonly title: string;
+  readonly name: string;
+}
+
 /** What a project without runs says: the lines that would fill it. */
-export function EmptyProject({ name }: { readonly name: string }) {
+export function EmptyProject({ title, name }: EmptyProjectProps) {
   const { data } = useServerInfo();
   const folder = data?.serverInfo.runsFolder;
   const code = [
@@ -14,7 +19,7 @@ export function EmptyProject({ name }: { readonly name: string }) {
     "run.finish()",
   ].join("\n");
   return (
-    <Message title="No runs yet">
+    <Message title={title}>
       <p>Run this, and its curve appears here while it is drawn:</p>
       <CodeBlock code={code} />
       {folder != null && (

@@ -41,14 +41,12 @@ export function WorkspacePage({ project, state, onChange }: WorkspacePageProps) 
   }
   if (head.isPending) return <Progress isOn />;
   if (head.data === null) {
-    return (
-      <Message title={`There is no project ${project.entity}/${project.project}`}>
-        <p>A project begins with its first run:</p>
-        <CodeBlock code={`epochal.init(project=${JSON.stringify(project.project)})`} />
-      </Message>
-    );
+    const title = `There is no project ${project.entity}/${project.project} yet`;
+    return <EmptyProject title={title} name={project.project} />;
   }
-  if (runs.list?.totalCount === 0 && state.q === "") return <EmptyProject name={project.project} />;
+  if (runs.list?.totalCount === 0 && state.q === "") {
+    return <EmptyProject title="No runs yet" name={project.project} />;
+  }
   return <Workspace {...{ project, state, onChange, runs, definitions: head.data.metricDefinitions }} />;
 }
 
