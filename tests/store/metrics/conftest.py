@@ -95,13 +95,27 @@ def new_oracle() -> type[Oracle]:
     return Oracle
 
 
-@pytest.fixture(params=["embedded"])
+class EagerStore(EmbeddedMetricStore):
+    """The embedded store, everything of it always in chunks: what tests of the contract else never see."""
+
+    def append(self, blocks: Sequence[Block]) -> None:
+        """Store `blocks` and bring them into chunks."""
+        super().append(blocks)
+        self.compact()
+
+
+ENGINES: dict[str, type[EmbeddedMetricStore]] = {
+    "embedded": EmbeddedMetricStore,
+    "embedded, compacted": EagerStore,
+}
+
+
+@pytest.fixture(params=list(ENGINES))
 def open_store(request: pytest.FixtureRequest) -> Callable[[Path], MetricStore]:
     """Give a function that opens a store of each engine in a folder; nothing runs in its background."""
 
     def open_in(folder: Path) -> MetricStore:
-        assert request.param == "embedded"
-        return EmbeddedMetricStore(folder / "metrics.db", background=False)
+        return ENGINES[request.param](folder / "metrics.db", background=False)
 
     return open_in
 

@@ -122,6 +122,11 @@ class TailCache:
                 return found
         return self.put(block_no, load(block_no))
 
+    def peek(self, block_no: int) -> TailBlock | None:
+        """Return the block if it is at hand."""
+        with self._lock:
+            return self._blocks.get(block_no)
+
     def put(self, block_no: int, block: Block) -> TailBlock:
         """Keep `block` and return it."""
         tail = TailBlock(block)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, cast
 
 import msgspec
 
 from epochal.ids import RunId
 from epochal.store.metrics.contract import KeyInfo, Stream
-from epochal.store.metrics.embedded.blocks import Table
+from epochal.store.metrics.embedded.chunks import ROWS
 from epochal.store.metrics.embedded.points import OTHER, Points
-from epochal.store.metrics.embedded.snapshot import Snapshot
+from epochal.store.metrics.embedded.snapshot import STREAM_NUMBERS, RunRow, Snapshot
 
 KeyType = Literal["number", "histogram", "media", "text", "other"]
 
@@ -40,16 +40,12 @@ class KeyStats(msgspec.Struct):
 def list_keys(snapshot: Snapshot, runs: Sequence[RunId] | None, stream: Stream) -> list[KeyInfo]:
     """Return the keys of `runs` together; see `contract.MetricStore.keys`."""
     if runs is None:
-        runs = [
-            RunId(row[0])
-            for row in snapshot.connection.execute("SELECT run_id FROM runs WHERE run_id IS NOT NULL")
-        ]
+        runs = snapshot.run_ids()
     found: dict[str, KeyStats] = {}
     for run_id in dict.fromkeys(runs):
         run = snapshot.run(run_id)
         if run is not None:
-            for block in snapshot.tail(run):
-                _gather(found, _of_table(block.table(stream), run.run_no))
+            _gather(found, _of_run(snapshot, run, stream))
     return [
         KeyInfo(
             key=key,
@@ -72,6 +68,12 @@ def type_of(value: object) -> KeyType:
     return "other"
 
 
+def better_type(known: str, new: KeyType) -> KeyType:
+    """Return which of two types a key is shown as; the known one may be empty."""
+    known_rank = _RANK.get(cast("KeyType", known))
+    return new if known_rank is None or _RANK[new] < known_rank else cast("KeyType", known)
+
+
 def type_of_points(points: Points) -> KeyType:
     """Return the type of points, of which there is at least one."""
     if (points.kinds != OTHER).any():
@@ -87,12 +89,25 @@ def _gather(found: dict[str, KeyStats], more: Iterable[tuple[str, KeyStats]]) ->
             found[key] = stats
 
 
-def _of_table(table: Table, run_no: int) -> Iterable[tuple[str, KeyStats]]:
-    for key in table.columns:
-        points = table.points(key)
-        if len(points):
-            steps = points.steps
-            yield (
-                key,
-                KeyStats(type_of_points(points), len(points), int(steps.min()), int(steps.max()), {run_no}),
-            )
+def _of_run(snapshot: Snapshot, run: RunRow, stream: Stream) -> Iterator[tuple[str, KeyStats]]:
+    """Yield what chunks and blocks know of each key; a key may come several times."""
+    series = snapshot.chunks.series_of_run(run.run_no, STREAM_NUMBERS[stream])
+    through: dict[str, int] = {}
+    for (kind, key), row in series.items():
+        if kind != ROWS:
+            through[key] = max(through.get(key, 0), row.through)
+            if row.n_points and row.first_step is not None and row.last_step is not None:
+                key_type = cast("KeyType", row.type)
+                yield key, KeyStats(key_type, row.n_points, row.first_step, row.last_step, {run.run_no})
+    for block_no, block in snapshot.numbered_tail(run):
+        table = block.table(stream)
+        for key in table.columns:
+            points = table.points(key) if block_no > through.get(key, 0) else ()
+            if points:
+                steps = points.steps
+                yield (
+                    key,
+                    KeyStats(
+                        type_of_points(points), len(points), int(steps.min()), int(steps.max()), {run.run_no}
+                    ),
+                )

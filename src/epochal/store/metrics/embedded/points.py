@@ -46,7 +46,7 @@ class Points(msgspec.Struct, frozen=True):
 
     def others(self) -> Points:
         """Return the points that are no numbers."""
-        return self.at(self.kinds == OTHER)
+        return self.at(slice(0, 0) if self.objects is None else self.kinds == OTHER)
 
     def floats(self) -> NDArray[np.float64]:
         """Return the numbers as float64; booleans are 0 and 1."""

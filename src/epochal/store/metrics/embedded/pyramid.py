@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Positions = NDArray[np.intp]
+Index = slice | Positions | NDArray[np.bool_]
 
 
 class Stats(NamedTuple):
@@ -37,15 +38,39 @@ class Stats(NamedTuple):
         """Return how many values of each bucket are finite."""
         return self.n_points - self.n_nan - self.n_posinf - self.n_neginf
 
+    def at(self, index: Index) -> Stats:
+        """Return the buckets at `index`."""
+        return Stats._make(array[index] for array in self)
 
-class Level(NamedTuple):
-    """Buckets of one series in step order.  Every array has shape (n,)."""
+
+class Axis(NamedTuple):
+    """Steps and times of points or of buckets, in step order.  Every array has shape (n,)."""
 
     first_step: Ints
-    last_step: Ints
+    last_step: Ints  # the same array as `first_step` for points
     first_time: Floats  # Unix seconds, of the bucket's first point
     last_time: Floats
+
+    def at(self, index: Index) -> Axis:
+        """Return what is at `index`."""
+        return Axis(
+            self.first_step[index], self.last_step[index], self.first_time[index], self.last_time[index]
+        )
+
+
+class Level(NamedTuple):
+    """Buckets of one series in step order."""
+
+    axis: Axis
     stats: Stats
+
+    def size(self) -> int:
+        """Return how many buckets there are."""
+        return self.axis.first_step.size
+
+    def at(self, index: Index) -> Level:
+        """Return the buckets at `index`."""
+        return Level(self.axis.at(index), self.stats.at(index))
 
 
 def single(values: Floats) -> Stats:
@@ -109,4 +134,31 @@ def merge_stats(stats: Stats, starts: Positions) -> Stats:
 
 def concat_stats(parts: Sequence[Stats]) -> Stats:
     """Return `parts`, of which there is at least one, one after the other."""
-    return parts[0] if len(parts) == 1 else Stats(*map(np.concatenate, zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else Stats._make(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def summarise(steps: Ints, times: Floats, values: Floats, n_each: int) -> Level:
+    """Return buckets of `n_each` neighbouring points, of which there is at least one."""
+    starts = np.arange(0, steps.size, n_each)
+    ends = np.minimum(starts + n_each, steps.size) - 1
+    axis = Axis(steps[starts], steps[ends], times[starts], times[ends])
+    return Level(axis, stats_of(values, starts))
+
+
+def coarsen(level: Level, n_each: int) -> Level:
+    """Return `level` with `n_each` neighbouring buckets, of which there is at least one, made one."""
+    axis = level.axis
+    starts = np.arange(0, level.size(), n_each)
+    ends = np.minimum(starts + n_each, level.size()) - 1
+    return Level(
+        Axis(axis.first_step[starts], axis.last_step[ends], axis.first_time[starts], axis.last_time[ends]),
+        merge_stats(level.stats, starts),
+    )
+
+
+def concat_levels(parts: Sequence[Level]) -> Level:
+    """Return `parts`, of which there is at least one, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    axis = Axis._make(map(np.concatenate, zip(*(part.axis for part in parts), strict=True)))
+    return Level(axis, concat_stats([part.stats for part in parts]))

@@ -41,10 +41,10 @@ CREATE TABLE blocks (
     first_offset INTEGER NOT NULL,
     end_offset INTEGER NOT NULL,
     n_values INTEGER NOT NULL,
-    is_stripped INTEGER NOT NULL DEFAULT 0,    -- rows and columns are given up
+    is_stripped INTEGER NOT NULL DEFAULT 0,    -- its rows and columns are in chunks only
     body BLOB NOT NULL
 ) STRICT;
-CREATE INDEX blocks_of_run ON blocks (run_no, block_no, n_values);
+CREATE INDEX whole_blocks_of_run ON blocks (run_no, block_no, n_values) WHERE is_stripped = 0;
 CREATE INDEX blocks_of_writer ON blocks (writer_no, first_offset);
 CREATE TABLE series (
     series_no INTEGER PRIMARY KEY,
@@ -54,7 +54,6 @@ CREATE TABLE series (
     key TEXT NOT NULL,
     through INTEGER NOT NULL DEFAULT 0,        -- every block up to this one is in chunks
     type TEXT NOT NULL,
-    n_written INTEGER NOT NULL DEFAULT 0,
     n_points INTEGER NOT NULL DEFAULT 0,       -- in chunks
     first_step INTEGER,
     last_step INTEGER,
@@ -65,19 +64,19 @@ CREATE TABLE series (
     UNIQUE (run_no, stream, kind, key)
 ) STRICT;
 CREATE TABLE chunks (
-    chunk_no INTEGER PRIMARY KEY,
+    chunk_no INTEGER PRIMARY KEY AUTOINCREMENT,
     series_no INTEGER NOT NULL,
     level INTEGER NOT NULL,                    -- 0: points; above: buckets
     is_sealed INTEGER NOT NULL,                -- full: the level above tells about it
     first_step INTEGER NOT NULL,
     last_step INTEGER NOT NULL,
     n INTEGER NOT NULL,
-    axis_no INTEGER NOT NULL,
+    axis_no INTEGER NOT NULL,                  -- steps and times, shared by keys logged together
     body BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX chunks_of_series ON chunks (series_no, level, first_step);
 CREATE TABLE axes (
-    axis_no INTEGER PRIMARY KEY,
+    axis_no INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers keep what they decoded
     run_no INTEGER NOT NULL,
     n_chunks INTEGER NOT NULL,                 -- that share it
     body BLOB NOT NULL

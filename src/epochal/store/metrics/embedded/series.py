@@ -14,6 +14,7 @@ from epochal.store.metrics.contract import (
     SeriesInfo,
     SeriesQuery,
 )
+from epochal.store.metrics.embedded.descent import LevelsLine
 from epochal.store.metrics.embedded.history import SeriesHistory, history_of, step_range
 from epochal.store.metrics.embedded.lines import Grid, Line, Part, PointsLine, Reading, points_line
 from epochal.store.metrics.embedded.pyramid import Floats, Stats, concat_stats
@@ -51,12 +52,12 @@ def _line(snapshot: Snapshot, query: SeriesQuery, history: SeriesHistory | None)
         return None
     if isinstance(query.x, MetricX):
         return _line_along(history, history_of(snapshot, history.run, query.stream, query.x.key))
-    if query.x == "step":
-        points = history.points(*step_range())
-        return points_line(points, points.steps.astype(np.float64))
-    origin = 0.0 if query.x == "time" else _origin(history.run)
+    by_time = query.x != "step"
+    origin = _origin(history.run) if query.x == "relative" else 0.0
+    if history.has_levels() and (not by_time or history.is_time_sorted()):
+        return LevelsLine(history, by_time=by_time, origin=origin)
     points = history.points(*step_range())
-    return points_line(points, points.times - origin)
+    return points_line(points, points.times - origin if by_time else points.steps.astype(np.float64))
 
 
 def _origin(run: RunRow) -> float:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.blocks import TailBlock, TailCache
+from epochal.store.metrics.embedded.chunks import AxisCache, Chunks
 from epochal.store.metrics.embedded.schema import connect
 from epochal.wire.block import Block, decode
 
@@ -33,8 +34,9 @@ class RunRow(NamedTuple):
 class Snapshot:
     """A read transaction and what was looked up in it."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: TailCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: TailCache, axes: AxisCache) -> None:
         self.connection = connection
+        self.chunks = Chunks(connection, axes)
         self._cache = cache
         self._runs: dict[RunId, RunRow | None] = {}
         self._tails: dict[int, list[tuple[int, TailBlock]]] = {}
@@ -49,6 +51,19 @@ class Snapshot:
             self._runs[run_id] = None if row is None else RunRow(*row)
         return self._runs[run_id]
 
+    def run_numbered(self, run_no: int) -> RunRow | None:
+        """Return the run with that number, or None if it was deleted."""
+        row = self.connection.execute(
+            "SELECT run_no, through, first_time, first_sample_time, n_lines FROM runs "
+            "WHERE run_no = ? AND run_id IS NOT NULL",
+            (run_no,),
+        ).fetchone()
+        return None if row is None else RunRow(*row)
+
+    def block(self, block_no: int) -> TailBlock:
+        """Return a block for one use: it is not kept for others."""
+        return self._cache.peek(block_no) or TailBlock(self._load(block_no))
+
     def tail(self, run: RunRow, through: int = 0) -> list[TailBlock]:
         """Return the run's blocks that are not in chunks, in order of arrival.
 
@@ -56,14 +71,24 @@ class Snapshot:
             run: of this snapshot.
             through: leave out blocks up to this one too.
         """
+        return [block for block_no, block in self.numbered_tail(run) if block_no > through]
+
+    def numbered_tail(self, run: RunRow) -> list[tuple[int, TailBlock]]:
+        """Return the run's blocks that are not in chunks, with their numbers, in order of arrival."""
         tail = self._tails.get(run.run_no)
         if tail is None:
             block_nos = self.connection.execute(
-                "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? ORDER BY block_no",
+                "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
+                "ORDER BY block_no",
                 (run.run_no, run.through),
             ).fetchall()
             tail = self._tails[run.run_no] = [(no, self._cache.get(no, self._load)) for (no,) in block_nos]
-        return [block for block_no, block in tail if block_no > through]
+        return tail
+
+    def run_ids(self) -> list[RunId]:
+        """Return the runs that there are."""
+        rows = self.connection.execute("SELECT run_id FROM runs WHERE run_id IS NOT NULL ORDER BY run_no")
+        return [RunId(run_id) for (run_id,) in rows]
 
     def _load(self, block_no: int) -> Block:
         row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
@@ -73,8 +98,8 @@ class Snapshot:
 class Snapshots:
     """Hands out snapshots of one file; connections are used again."""
 
-    def __init__(self, path: Path, cache: TailCache) -> None:
-        self._path, self._cache = path, cache
+    def __init__(self, path: Path, cache: TailCache, axes: AxisCache) -> None:
+        self._path, self._cache, self._axes = path, cache, axes
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
@@ -86,7 +111,7 @@ class Snapshots:
         try:
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection, self._cache)
+                yield Snapshot(connection, self._cache, self._axes)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:

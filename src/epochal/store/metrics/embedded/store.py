@@ -25,8 +25,12 @@ from epochal.store.metrics.contract import (
     SeriesQuery,
     Stream,
 )
+from epochal.store.metrics.embedded.background import Background
 from epochal.store.metrics.embedded.blocks import TailCache, check_block, is_sample, n_values
+from epochal.store.metrics.embedded.chunks import AxisCache
+from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
+from epochal.store.metrics.embedded.editing import ChunkSizes
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import scan_rows
 from epochal.store.metrics.embedded.schema import connect, open_file
@@ -35,6 +39,7 @@ from epochal.store.metrics.embedded.snapshot import Snapshots
 from epochal.wire.block import Block, decode, encode
 
 _CACHE_BYTES = 64 << 20
+_AXES_BYTES = 64 << 20
 _BLOCKS_A_PAGE = 16
 
 
@@ -44,19 +49,32 @@ class EmbeddedMetricStore:
     Args:
         path: of the file, which is created if it is not there; its folder must be.
         background: compact by itself, in a thread that begins with the first need.
+        sizes: of chunks and buckets; those of a file may change from one opening to the next.
 
     Raises:
         NewerDataFolderError: the file was written by a newer version.
         sqlite3.DatabaseError: it is not a metric store's file.
     """
 
-    def __init__(self, path: Path, *, background: bool = True) -> None:
+    def __init__(self, path: Path, *, background: bool = True, sizes: ChunkSizes | None = None) -> None:
         open_file(path)
         self.path = path
         self._cache = TailCache(_CACHE_BYTES)
-        self._snapshots = Snapshots(path, self._cache)
+        self._snapshots = Snapshots(path, self._cache, AxisCache(_AXES_BYTES))
         self._writing = threading.Lock()
         self._connection = connect(path)
+        # What the compactor writes can be written again, so it does not wait for the disk.
+        self._compacting = connect(path, synchronous="NORMAL")
+        self._released: dict[tuple[RunId, WriterId], int] = {}
+        self._background = Background(self._compact_run, self._tidy) if background else None
+        self._compactor = Compactor(
+            self._snapshots,
+            lambda: self._transaction(self._compacting),
+            self._background.is_stopped if self._background else lambda: False,
+            sizes or ChunkSizes(),
+        )
+        if self._background is not None:
+            self._background.add(self._backlog())
 
     def append(self, blocks: Sequence[Block]) -> None:
         """Store `blocks`; durable on return.  See the contract."""
@@ -64,16 +82,18 @@ class EmbeddedMetricStore:
             check_block(block)
         # Encoded before the lock is taken: this is most of the work.
         bodies = [encode(block) for block in blocks]
-        new: list[tuple[int, Block]] = []
+        new: list[tuple[int, int, Block]] = []
         with self._transaction() as connection:
             appender = _Appender(connection)
             for block, body in zip(blocks, bodies, strict=True):
-                block_no = appender.append(block, body)
-                if block_no is not None:
-                    new.append((block_no, block))
+                numbers = appender.append(block, body)
+                if numbers is not None:
+                    new.append((*numbers, block))
             appender.save()
-        for block_no, block in new:
+        for _, block_no, block in new:
             self._cache.put(block_no, block)
+        if self._background is not None:
+            self._background.add((run_no, n_values(block), len(block.columns)) for run_no, _, block in new)
 
     def end_offset(self, run: RunId, writer: WriterId) -> int:
         """Return the offset at which the writer's next block must begin; 0 before the first."""
@@ -103,12 +123,10 @@ class EmbeddedMetricStore:
 
     def release(self, run: RunId, writer: WriterId, offset: int) -> None:
         """Say that nobody will ask `blocks_from` for rows before `offset` again."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE writers SET released = max(released, ?) "
-                "WHERE writer = ? AND run_no = (SELECT run_no FROM runs WHERE run_id = ?)",
-                (offset, writer, run),
-            )
+        # Written by the compactor when it makes use of it: nothing depends on it before.
+        with self._writing:
+            known = self._released.get((run, writer), 0)
+            self._released[run, writer] = max(known, offset)
 
     def read_series(self, query: SeriesQuery) -> SeriesAnswer:
         """Return the series of every key of every run of `query`.  See the contract."""
@@ -147,6 +165,8 @@ class EmbeddedMetricStore:
         """Forget the run at once; its space comes back in the background."""
         with self._transaction() as connection:
             connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
+        if self._background is not None:
+            self._background.tidy_up()
 
     def sizes(self) -> dict[RunId, int]:
         """Return the bytes that each run takes."""
@@ -155,21 +175,70 @@ class EmbeddedMetricStore:
                 snapshot.connection.execute("SELECT run_id, n_bytes FROM runs WHERE run_id IS NOT NULL")
             )
 
+    def compact(self) -> None:
+        """Do at once, on this thread, all that there is to do in the background."""
+        for run_no in dict.fromkeys(run_no for run_no, _, _ in self._backlog()):
+            self._compact_run(run_no)
+        while self._tidy():
+            pass
+
     def close(self) -> None:
         """Give the file back; nothing else may be called after it."""
-        with self._writing:
-            self._connection.close()
+        if self._background is not None:
+            self._background.stop()
         self._snapshots.close()
+        with self._writing:
+            self._compacting.close()
+            self._connection.close()
+
+    def _compact_run(self, run_no: int) -> None:
+        """Bring all that a run has into chunks."""
+        while block_nos := self._compactor.compact(run_no):
+            self._cache.drop(block_nos)
+        self._note_released()
+        while not self._is_stopped() and self._compactor.strip(run_no):
+            pass
+        # Here and not in an append, which would have to wait for it.
+        self._compacting.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _tidy(self) -> bool:
+        return self._compactor.purge()
+
+    def _is_stopped(self) -> bool:
+        return self._background is not None and self._background.is_stopped()
+
+    def _backlog(self) -> list[tuple[int, int, int]]:
+        """Return the blocks that are not in chunks: run number, values, and keys, which are not known."""
+        with self._snapshots.open() as snapshot:
+            return [
+                (run_no, n_values, 0)
+                for run_no, n_values in snapshot.connection.execute(
+                    "SELECT run_no, n_values FROM blocks JOIN runs USING (run_no) "
+                    "WHERE is_stripped = 0 AND block_no > through AND run_id IS NOT NULL"
+                )
+            ]
+
+    def _note_released(self) -> None:
+        with self._writing:
+            released, self._released = self._released, {}
+        with self._transaction(self._compacting) as connection:
+            connection.executemany(
+                "UPDATE writers SET released = max(released, ?) "
+                "WHERE writer = ? AND run_no = (SELECT run_no FROM runs WHERE run_id = ?)",
+                [(offset, writer, run) for (run, writer), offset in released.items()],
+            )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, connection: sqlite3.Connection | None = None) -> Iterator[sqlite3.Connection]:
+        connection = connection or self._connection
         with self._writing:
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
 
@@ -182,8 +251,8 @@ class _Appender:
         self._writers: dict[tuple[RunId, WriterId], _Writer] = {}
         self._runs: dict[RunId, _Run] = {}
 
-    def append(self, block: Block, body: bytes) -> int | None:
-        """Store `block` as `body`; return its number, None if it is there already.
+    def append(self, block: Block, body: bytes) -> tuple[int, int] | None:
+        """Store `block` as `body`; return its run's number and its own, None if it is there already.
 
         Raises:
             GapError: it does not begin where its writer's last block ended.
@@ -206,7 +275,7 @@ class _Appender:
         if pieces:
             run.n_bytes += append_console(self._connection, run.no, writer.no, pieces)
         assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return run.no, cursor.lastrowid
 
     def save(self) -> None:
         """Write what the blocks changed in their writers and runs."""

@@ -1,0 +1,277 @@
+"""Chunks: pieces of one series, as rows of the file.
+
+A chunk of level 0 holds points, one of a level above holds buckets.  Chunks of one level never overlap in
+steps.  What keys that were logged together have in common, their steps and times, is an axis, stored once.
+"""
+
+# ruff: noqa: S608  (statements are put together from constants of this file only)
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from epochal.store.metrics.embedded.codec import Array, pack, unpack
+from epochal.store.metrics.embedded.points import OTHER, Points
+from epochal.store.metrics.embedded.pyramid import Axis, Ints, Level, Stats
+
+ROWS, NUMBERS, OTHERS = 0, 1, 2  # kinds of series
+
+_HEAD = "chunk_no, is_sealed, first_step, last_step, n, axis_no, length(body)"
+_SERIES = (
+    "series_no, through, type, n_points, first_step, last_step, min_time, max_time, is_time_sorted, top_level"
+)
+
+
+class SeriesRow(NamedTuple):
+    """A series, from the table of that name."""
+
+    series_no: int
+    through: int
+    type: str
+    n_points: int
+    first_step: int | None
+    last_step: int | None
+    min_time: float | None
+    max_time: float | None
+    is_time_sorted: int
+    top_level: int
+
+
+class ChunkHead(NamedTuple):
+    """A chunk without its body."""
+
+    chunk_no: int
+    is_sealed: int
+    first_step: int
+    last_step: int
+    n: int
+    axis_no: int
+    n_bytes: int
+
+
+class AxisCache:
+    """Decoded axes by number, the least recently used ones forgotten beyond `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._axes: OrderedDict[int, Axis] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, axis_no: int) -> Axis | None:
+        """Return the axis if it is at hand."""
+        with self._lock:
+            axis = self._axes.get(axis_no)
+            if axis is not None:
+                self._axes.move_to_end(axis_no)
+            return axis
+
+    def put(self, axis_no: int, axis: Axis) -> None:
+        """Keep `axis`."""
+        with self._lock:
+            if axis_no not in self._axes:
+                self._axes[axis_no] = axis
+                self._n_bytes += _axis_bytes(axis)
+            while self._n_bytes > self._max_bytes:
+                self._n_bytes -= _axis_bytes(self._axes.popitem(last=False)[1])
+
+
+class Chunks:
+    """Reads chunks by one connection, in whatever transaction it is."""
+
+    def __init__(self, connection: sqlite3.Connection, axes: AxisCache) -> None:
+        self._execute = connection.execute
+        self._axes = axes
+
+    def series(self, run_no: int, stream: int, kind: int, key: str) -> SeriesRow | None:
+        """Return the series, or None if nothing of it is in chunks."""
+        row = self._execute(
+            f"SELECT {_SERIES} FROM series WHERE run_no = ? AND stream = ? AND kind = ? AND key = ?",
+            (run_no, stream, kind, key),
+        ).fetchone()
+        return None if row is None else SeriesRow(*row)
+
+    def series_of_run(self, run_no: int, stream: int) -> dict[tuple[int, str], SeriesRow]:
+        """Return every series of a run by (kind, key)."""
+        rows = self._execute(
+            f"SELECT kind, key, {_SERIES} FROM series WHERE run_no = ? AND stream = ? ORDER BY series_no",
+            (run_no, stream),
+        )
+        return {(kind, key): SeriesRow(*row) for kind, key, *row in rows}
+
+    def heads(
+        self, series_no: int, level: int, first_step: int = -(2**63), last_step: int = 2**63 - 1
+    ) -> list[ChunkHead]:
+        """Return the chunks that overlap the steps from `first_step` to `last_step`, in order."""
+        if first_step == -(2**63):
+            rows = self._execute(
+                f"SELECT {_HEAD} FROM chunks WHERE series_no = ? AND level = ? AND first_step <= ? "
+                "ORDER BY first_step",
+                (series_no, level, last_step),
+            )
+        else:
+            rows = self._execute(
+                f"SELECT {_HEAD} FROM chunks WHERE series_no = ?1 AND level = ?2 AND first_step <= ?4 "
+                "AND first_step >= ifnull((SELECT max(first_step) FROM chunks "
+                "WHERE series_no = ?1 AND level = ?2 AND first_step <= ?3), ?3) "
+                "AND last_step >= ?3 ORDER BY first_step",
+                (series_no, level, first_step, last_step),
+            )
+        return [ChunkHead(*row) for row in rows]
+
+    def owners(self, series_no: int, level: int, first_step: int, last_step: int) -> list[ChunkHead]:
+        """Return the sealed chunks that own the steps: each up to where the next begins, the first one
+        also what lies before it."""
+        rows = self._execute(
+            f"SELECT {_HEAD} FROM chunks WHERE series_no = ?1 AND level = ?2 AND is_sealed "
+            "AND first_step >= ifnull((SELECT max(first_step) FROM chunks "
+            "WHERE series_no = ?1 AND level = ?2 AND first_step <= ?3), ?3) "
+            "AND first_step <= max(?4, (SELECT min(first_step) FROM chunks "
+            "WHERE series_no = ?1 AND level = ?2)) ORDER BY first_step",
+            (series_no, level, first_step, last_step),
+        )
+        return [ChunkHead(*row) for row in rows]
+
+    def unsealed(self, series_no: int, level: int) -> list[ChunkHead]:
+        """Return the chunks at the end of a level that may still be merged, in order."""
+        heads: list[ChunkHead] = []
+        for row in self._execute(
+            f"SELECT {_HEAD} FROM chunks WHERE series_no = ? AND level = ? ORDER BY first_step DESC",
+            (series_no, level),
+        ):
+            head = ChunkHead(*row)
+            if head.is_sealed:
+                break
+            heads.append(head)
+        return heads[::-1]
+
+    def last_sealed_step(self, series_no: int, level: int) -> int | None:
+        """Return the last step of the sealed chunks, which all others follow; None without any."""
+        for is_sealed, last_step in self._execute(
+            "SELECT is_sealed, last_step FROM chunks WHERE series_no = ? AND level = ? "
+            "ORDER BY first_step DESC",
+            (series_no, level),
+        ):
+            if is_sealed:
+                return int(last_step)
+        return None
+
+    def last_step(self, series_no: int, level: int) -> int | None:
+        """Return the last step that a level tells about, None if it is empty."""
+        row = self._execute(
+            "SELECT last_step FROM chunks WHERE series_no = ? AND level = ? ORDER BY first_step DESC LIMIT 1",
+            (series_no, level),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def chunk_start_before(self, series_no: int, step: int) -> int | None:
+        """Return the first step of the last chunk of points that begins at `step` or before."""
+        row = self._execute(
+            "SELECT max(first_step) FROM chunks WHERE series_no = ? AND level = 0 AND first_step <= ?",
+            (series_no, step),
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def chunk_end_after(self, series_no: int, step: int) -> int | None:
+        """Return the last step of the first chunk of points that ends at `step` or after."""
+        heads = self._execute(
+            "SELECT last_step FROM chunks WHERE series_no = ?1 AND level = 0 "
+            "AND first_step >= ifnull((SELECT max(first_step) FROM chunks "
+            "WHERE series_no = ?1 AND level = 0 AND first_step <= ?2), ?2) "
+            "AND last_step >= ?2 ORDER BY first_step LIMIT 1",
+            (series_no, step),
+        ).fetchone()
+        return None if heads is None else int(heads[0])
+
+    def axis(self, head: ChunkHead, level: int) -> Axis:
+        """Return the steps and times of a chunk."""
+        axis = self._axes.get(head.axis_no)
+        if axis is None:
+            (body,) = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
+            axis = decode_axis(body, level)
+            self._axes.put(head.axis_no, axis)
+        return axis
+
+    def points(self, head: ChunkHead) -> Points:
+        """Return what a chunk of level 0 holds."""
+        axis = self.axis(head, 0)
+        return decode_points(axis, self._body(head))
+
+    def level(self, head: ChunkHead, level: int) -> Level:
+        """Return what a chunk of a higher level holds."""
+        return Level(self.axis(head, level), self.stats(head))
+
+    def stats(self, head: ChunkHead) -> Stats:
+        """Return the buckets of a chunk of a higher level."""
+        return decode_stats(self._body(head))
+
+    def _body(self, head: ChunkHead) -> bytes:
+        row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()
+        return cast("bytes", row[0])
+
+
+def encode_axis(axis: Axis, level: int) -> bytes:
+    """Return the bytes of an axis.  Times are stored as their bits, which rise with time."""
+    if level == 0:
+        return pack([axis.first_step, axis.first_time.view(np.int64)])
+    times = np.concatenate([axis.first_time, axis.last_time]).view(np.int64)
+    return pack([axis.first_step, axis.last_step, times])
+
+
+def decode_axis(data: bytes, level: int) -> Axis:
+    """Return the axis in `data`."""
+    if level == 0:
+        steps, times = unpack(data, [0, 1])
+        seconds = times.view(np.float64)
+        return Axis(cast("Ints", steps), cast("Ints", steps), seconds, seconds)
+    first_step, last_step, times = unpack(data, [0, 1, 2])
+    first_time, last_time = times.view(np.float64).reshape(2, -1)
+    return Axis(cast("Ints", first_step), cast("Ints", last_step), first_time, last_time)
+
+
+def encode_points(points: Points) -> bytes:
+    """Return the body of a chunk of level 0: kinds, then numbers, or else lengths and msgpack."""
+    if points.objects is not None:
+        lengths = np.array([len(value) for value in points.objects], np.int64)
+        joined = np.frombuffer(b"".join(points.objects), np.uint8)
+        return pack([points.kinds, lengths, joined])
+    values: Array = points.words if points.kinds.any() else points.words.view(np.float64)
+    return pack([points.kinds, values])
+
+
+def decode_points(axis: Axis, data: bytes) -> Points:
+    """Return the points with the axis `axis` and the body `data`."""
+    (kinds,) = unpack(data, [0])
+    kind_codes = kinds.view(np.uint8)
+    if kinds.size and kinds[0] == OTHER:
+        lengths, joined = unpack(data, [1, 2])
+        ends = np.cumsum(lengths).tolist()
+        raw = joined.tobytes()
+        objects = np.empty(len(ends), np.object_)
+        objects[:] = [raw[b:e] for b, e in zip([0, *ends[:-1]], ends, strict=True)]
+        words = np.zeros(len(ends), np.int64)
+        return Points(axis.first_step, axis.first_time, kind_codes, words, objects)
+    (values,) = unpack(data, [1])
+    return Points(axis.first_step, axis.first_time, kind_codes, values.view(np.int64), objects=None)
+
+
+def encode_stats(stats: Stats) -> bytes:
+    """Return the body of a chunk of a higher level."""
+    values = np.concatenate([stats.first, stats.last, stats.low, stats.high, stats.mean])
+    counts = np.concatenate([stats.n_nan, stats.n_posinf, stats.n_neginf])
+    return pack([values, stats.n_points, counts])
+
+
+def decode_stats(data: bytes) -> Stats:
+    """Return the buckets in `data`."""
+    values, n_points, counts = unpack(data, [0, 1, 2])
+    return Stats._make([*values.reshape(5, -1), n_points, *counts.reshape(3, -1)])
+
+
+def _axis_bytes(axis: Axis) -> int:
+    return 500 + 8 * 4 * axis.first_step.size
