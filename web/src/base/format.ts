@@ -52,8 +52,17 @@ const SI: readonly (readonly [number, number, string])[] = [
 
 /** As many decimals as tell neighbouring ticks apart. */
 function fixed(value: number, increment: number): string {
-  const decimals = increment > 0 ? Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9)) : 2;
-  return Number(value.toFixed(Math.min(decimals, 10))).toString();
+  return Number(value.toFixed(increment > 0 ? decimalsOf(increment) : 2)).toString();
+}
+
+/** How many decimals write `increment` out: 2 for 0.25, so that no tick claims to stand elsewhere. */
+function decimalsOf(increment: number): number {
+  const least = Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9));
+  for (let decimals = least; decimals < least + 3; decimals += 1) {
+    const scaled = increment * 10 ** decimals;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6) return Math.min(decimals, 10);
+  }
+  return Math.min(least + 2, 10);
 }
 
 function trimExponent(text: string): string {
