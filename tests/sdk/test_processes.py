@@ -43,6 +43,7 @@ def test_threads_log_every_row_once_and_each_at_a_step_of_its_own(script: Script
     done = script(
         BEGIN
         + """
+sys.setswitchinterval(1e-6)
 def work(who):
     for i in range(2000):
         run.log({f"thread{who}": i})
@@ -58,6 +59,30 @@ run.finish()
     assert sorted(step for step, _ in rows) == list(range(16000))
     for who in range(8):
         assert sorted(d[f"thread{who}"] for _, d in rows if f"thread{who}" in d) == list(range(2000))
+
+
+def test_rows_of_threads_that_name_steps_and_threads_that_do_not_never_share_one(
+    script: Script, epochal_home: Path
+) -> None:
+    done = script(
+        BEGIN
+        + """
+sys.setswitchinterval(1e-6)
+def implicit():
+    for i in range(3000):
+        run.log({"x": 1})
+def explicit():
+    for i in range(300):
+        run.log({"y": 1}, step=run.step + 1000, commit=True)
+threads = [threading.Thread(target=t) for t in (implicit, explicit, implicit, implicit)]
+[t.start() for t in threads]; [t.join() for t in threads]
+run.finish()
+"""
+    )
+
+    assert done.returncode == 0, done.stderr
+    steps = [step for step, d in data(logs(epochal_home)["primary"]) if "x" in d]
+    assert len(set(steps)) == len(steps) == 9000
 
 
 def test_a_forked_child_writes_a_log_of_its_own(script: Script, epochal_home: Path) -> None:

@@ -63,18 +63,19 @@ MODULE_NAMES = {
 class Later(Media):
     """Stands for what is not there: takes every call and attribute, is false, and is empty."""
 
-    def __init__(self, name: str, what: str) -> None:
+    def __init__(self, name: str, what: str, cause: str | None = None) -> None:
         self._later_name = name
         self._later_what = what
+        self._later_cause = cause or name  # what was said once is not said again for every part of it
 
     def __call__(self, *args: object, **kwargs: object) -> Later:
-        say_later(self._later_name, self._later_what)
+        say_later(self._later_name, self._later_what, self._later_cause)
         return self
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever is asked for
         if name.startswith("__"):
             raise AttributeError(name)
-        return Later(f"{self._later_name}.{name}", self._later_what)
+        return Later(f"{self._later_name}.{name}", self._later_what, self._later_cause)
 
     def __enter__(self) -> Later:
         return self
@@ -105,10 +106,11 @@ class LaterType(type):
         return instance
 
 
-def say_later(name: str, what: str) -> None:
+def say_later(name: str, what: str, cause: str | None = None) -> None:
     """Say once that `name` does nothing."""
     terminal.warn_once(
-        ("later", name), f"{name} does nothing: {what} is not in this version of Epochal. Nothing was stored."
+        ("later", cause or name),
+        f"{name} does nothing: {what} is not in this version of Epochal. Nothing was stored.",
     )
 
 
