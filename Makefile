@@ -63,8 +63,12 @@ types: tools ## check the types of Python and TypeScript
 	@$(WEB) run check
 
 .PHONY: bench bench-peers
-bench: tools ## measure what the README claims, each figure beside its floor
+bench: tools web chromium ## measure what the README claims, each figure beside its floor (half an hour)
 	@$(BIN)/python bench/sdk/overhead.py
+	@$(BIN)/python bench/ingest/watcher.py
+	@$(BIN)/python bench/store/metrics_store.py
+	@$(WEB) node bench/web/live.mjs
+	@$(BIN)/python bench/sdk/kills.py
 
 bench-peers: tools ## the same against wandb, Trackio, TensorBoardX, MLflow and Aim
 	@$(BIN)/python bench/sdk/peers.py

@@ -34,7 +34,10 @@ try {
 /** Wait until the page has settled: charts are there, and nothing is on its way. */
 async function picture(page, name) {
   await page.waitForLoadState("load");
-  await page.locator("canvas").first().waitFor({ timeout: 20_000 });
+  await page.locator("canvas").first().waitFor({ timeout: 20_000 }).catch(async (error) => {
+    await page.screenshot({ path: path.join(folder, `${name}-failed.png`) });
+    throw error;
+  });
   await page.waitForTimeout(1500);
   await page.screenshot({ path: path.join(folder, `${name}.png`) });
   console.log(`${name}.png`);

@@ -8,7 +8,6 @@ Trains the demo's three models in a temporary home, and photographs what a user 
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -34,10 +33,9 @@ def take(link: str) -> None:
     node = webapp.find_node() or webapp.install_node()
     webapp.install_packages(ROOT / "web", node)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    command = [str(node.bin_folder / "node"), str(ROOT / "scripts" / "screenshots.mjs")]
-    done = subprocess.run([*command, link, chromium, str(IMAGES)], env=node.environment(), check=False)
-    if done.returncode != 0:
-        raise demo.DemoError(f"the browser failed (exit code {done.returncode})")
+    exit_code = webapp.run_script(node, [str(ROOT / "scripts/screenshots.mjs"), link, chromium, str(IMAGES)])
+    if exit_code != 0:
+        raise demo.DemoError(f"the browser failed (exit code {exit_code})")
 
 
 def main() -> int:

