@@ -20,18 +20,19 @@ def metadata(tmp_path: Path) -> Iterator[Metadata]:
     with store.write() as connection:
         project = store.projects.ensure(connection, "local", "p", now=NOW)
         for i in range(20):
-            key = store.runs.ensure(connection, project, RunId(f"id{i}"), now=NOW)
+            run_id = RunId(f"id{i}")
+            key = store.runs.ensure(connection, project, [run_id], now=NOW)[run_id]
             run = RunRecord(
                 key=key,
-                run_id=RunId(f"id{i}"),
+                run_id=run_id,
                 entity="local",
                 project="p",
                 name=f"Name-{i % 4}",
                 created_at=NOW + i % 3,
                 heartbeat_at=NOW + i,
             )
-            store.runs.save(connection, run)
-            store.documents.put(connection, key, {"config": {"i": i}})
+            store.runs.save(connection, [run])
+            store.documents.put(connection, [(key, {"config": {"i": i}})])
     yield store
     store.close()
 
@@ -109,7 +110,7 @@ def test_a_pattern_that_takes_for_ever_is_given_up(tmp_path: Path) -> None:
     store = Metadata(tmp_path / "metadata.db")
     with store.write() as connection:
         project = store.projects.ensure(connection, "local", "p", now=NOW)
-        store.runs.ensure(connection, project, RunId("a" * 60), now=NOW)
+        store.runs.ensure(connection, project, [RunId("a" * 60)], now=NOW)
 
     with pytest.raises(UsageError, match="simpler"):
         list_runs(store, project, search=r"/^(a|aa)+$\b[b]/")

@@ -11,8 +11,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,22 +123,32 @@ class Ingest:
         They are not opened again, unless they grow.
         """
         with self._lock:
+            folds: list[RunFold] = []
             for name, of_run in _by_run(run_logs).items():
-                with self._changing(name) as fold:
-                    for header, path in of_run:
-                        fold.finish(WriterId(header.writer), str(path))
-                    self._release(fold, [WriterId(header.writer) for header, _ in of_run])
+                fold = self._find(name)
+                assert fold is not None, "a run log that was read has a run"
+                for header, path in of_run:
+                    fold.finish(WriterId(header.writer), str(path))
+                folds.append(fold)
+            self._save(folds)
+            for fold in folds:
+                self._release(fold, list(fold.writers))
 
     def report_loss(self, header: Header, loss: LossRecord) -> None:
         """Put damage on record that is in no block: a file beside that run log which cannot be read."""
-        with self._lock, self._changing(_name_of(header)) as fold:
+        with self._lock:
+            name = _name_of(header)
+            fold = self._find(name)
+            assert fold is not None, "a run log that was read has a run"
             fold.lose(loss)
+            self._save([fold])
+            self._publish([(name, fold)])
 
     def _accept_project(self, entity: str, project: str, blocks: Sequence[Block]) -> Wanted:
         names: list[RunName] = list(dict.fromkeys((entity, project, b.run_id) for b in blocks))
         try:
             folds = self._introduce(names, blocks)
-            key = self._project_keys[entity, project]
+            key = next(iter(folds.values())).project_key
             with self._stores.use(store_file(key)) as store:
                 accepted = self._apply(folds, blocks)
                 if accepted:
@@ -173,7 +182,7 @@ class Ingest:
         return accepted
 
     def _introduce(self, names: Sequence[RunName], blocks: Iterable[Block]) -> dict[RunName, RunFold]:
-        """Return the folds of the runs; runs and writers that are new are in the metadata on return."""
+        """Return the folds of runs of one project; new runs and writers are in the metadata on return."""
         folds = {name: fold for name in names if (fold := self._find(name)) is not None}
         now = self._clock()
         is_new = len(folds) < len(names) or any(
@@ -181,21 +190,20 @@ class Ingest:
         )
         if not is_new:
             return folds
+        entity, project, _ = names[0]
         with self._metadata.write() as connection:
-            for name in names:
-                entity, project, run_id = name
-                if name not in folds:
-                    project_key = self._metadata.projects.ensure(connection, entity, project, now=now)
-                    self._project_keys[entity, project] = project_key
-                    key = self._metadata.runs.ensure(connection, project_key, run_id, now=now)
-                    run = new_run(key, run_id, entity, project, now=now)
-                    folds[name] = self._folds[name] = RunFold(project_key, run, (), {})
+            project_key = self._metadata.projects.ensure(connection, entity, project, now=now)
+            new = [run_id for *_, run_id in names if (entity, project, run_id) not in folds]
+            keys = self._metadata.runs.ensure(connection, project_key, new, now=now) if new else {}
+            for run_id, key in keys.items():
+                run = new_run(key, run_id, entity, project, now=now)
+                fold = RunFold(project_key, run, (), {})
+                folds[entity, project, run_id] = self._folds[entity, project, run_id] = fold
             for block in blocks:
                 fold = folds[block.entity or DEFAULT_ENTITY, block.project, block.run_id]
                 if block.writer not in fold.writers:
                     fold.introduce(WriterRecord(writer=block.writer, kind=block.kind, started_at=now))
-            for fold in folds.values():
-                self._metadata.writers.save(connection, fold.run.key, fold.changed_writer_records())
+            self._metadata.writers.save(connection, _changed_writers(folds.values()))
         return folds
 
     def _find(self, name: RunName) -> RunFold | None:
@@ -218,9 +226,9 @@ class Ingest:
     def _project_key(self, entity: str, project: str) -> int:
         key = self._project_keys.get((entity, project))
         if key is None:
-            found = self._metadata.projects.get(entity, project, now=self._clock())
-            assert found is not None, "a run has a project"
-            key = self._project_keys[entity, project] = found.key
+            key = self._metadata.projects.key_of(entity, project)
+            assert key is not None, "a run has a project"
+            self._project_keys[entity, project] = key
         return key
 
     def _catch_up_all(self) -> None:
@@ -259,29 +267,16 @@ class Ingest:
             _log.info("run %s of %s/%s: %d blocks caught up", name[2], name[0], name[1], n_blocks)
             self._save([fold])
 
-    @contextmanager
-    def _changing(self, name: RunName) -> Iterator[RunFold]:
-        fold = self._find(name)
-        if fold is None:
-            raise KeyError(name)
-        yield fold
-        self._save([fold])
-        self._publish([(name, fold)])
-
-    def _save(self, folds: Iterable[RunFold]) -> None:
+    def _save(self, folds: Collection[RunFold]) -> None:
         """Bring the metadata to the state of `folds`, in one transaction."""
         store = self._metadata
         with store.write() as connection:
-            for fold in folds:
-                run = fold.record()
-                store.runs.save(connection, run)
-                store.projects.touch(connection, fold.project_key, run.heartbeat_at)
-                store.writers.save(connection, run.key, fold.changed_writer_records())
-                store.documents.put(connection, run.key, fold.take_documents())
-                store.losses.add(connection, run.key, fold.new_losses)
-                store.definitions.put(
-                    connection, fold.project_key, run.key, fold.take_definitions(), said_at=run.created_at
-                )
+            store.runs.save(connection, (fold.record() for fold in folds))
+            store.projects.touch(connection, ((fold.project_key, fold.run.heartbeat_at) for fold in folds))
+            store.documents.put(connection, ((fold.run.key, fold.take_documents()) for fold in folds))
+            store.losses.add(connection, ((fold.run.key, loss) for fold in folds for loss in fold.new_losses))
+            store.definitions.put(connection, (said for fold in folds for said in fold.take_definitions()))
+            store.writers.save(connection, _changed_writers(folds))
         for fold in folds:
             fold.saved()
 
@@ -315,6 +310,10 @@ class Ingest:
         held = sum(fold.size for fold in self._folds.values())
         while held > MAX_HELD_VALUES and len(self._folds) > 1:
             held -= self._folds.popitem(last=False)[1].size
+
+
+def _changed_writers(folds: Iterable[RunFold]) -> Iterable[tuple[int, WriterRecord]]:
+    return ((fold.run.key, record) for fold in folds for record in fold.changed_writer_records())
 
 
 def _name_of(header: Header) -> RunName:

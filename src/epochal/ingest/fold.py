@@ -20,6 +20,7 @@ from epochal.ingest.steps import StepSet
 from epochal.ingest.values import fold_summary
 from epochal.runlog.format import RecordType
 from epochal.runlog.summary import SummaryFold
+from epochal.store.metadata.definitions import SaidDefinition
 from epochal.store.metadata.documents import StoredDocument
 from epochal.store.metadata.records import LossRecord, MetricDefinition, RunRecord, WriterRecord
 from epochal.wire.block import Block
@@ -161,9 +162,17 @@ class RunFold:
         }
         return {kind: makers[kind]() for kind in self.changed_documents}
 
-    def take_definitions(self) -> list[MetricDefinition]:
+    def take_definitions(self) -> list[SaidDefinition]:
         """Return the metric definitions that changed."""
-        return [definition_record(self._summary.definitions[name]) for name in self.changed_definitions]
+        return [
+            SaidDefinition(
+                self.project_key,
+                self.run.key,
+                self.run.created_at,
+                definition_record(self._summary.definitions[name]),
+            )
+            for name in self.changed_definitions
+        ]
 
     def changed_writer_records(self) -> list[WriterRecord]:
         """Return the writers that changed."""

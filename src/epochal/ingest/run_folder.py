@@ -12,7 +12,7 @@ from epochal.ids import WriterId
 from epochal.ingest.accept import Ingest
 from epochal.ingest.run_log_file import RunLogFile
 from epochal.runlog.folder import SUFFIX
-from epochal.runlog.format import WriterKind
+from epochal.runlog.format import Header, WriterKind
 from epochal.runlog.reader import IncompleteRunLogError
 from epochal.store.metadata import LossRecord
 from epochal.wire.block import Block
@@ -89,24 +89,32 @@ class RunFolder:
             self._set_aside(file, str(error))
             return None
 
-    def settle(self, ingest: Ingest, now: float) -> None:
-        """Finish the folder if all was read and its run has ended."""
-        if self._untold:
-            self._tell_losses(ingest)
-        files = [f for name, f in self._files.items() if name not in self._unreadable]
-        if self.is_done or not files or any(f.header is None for f in files):
+    def tell_losses(self, ingest: Ingest) -> None:
+        """Put unreadable files on record with the run of a file beside them: they cannot say whose."""
+        if not self._untold:
             return
+        header = next((f.header for f in self._files.values() if f.is_taken_in), None)
+        if header is not None:
+            for loss in self._untold:
+                ingest.report_loss(header, loss)
+            self._untold.clear()
+
+    def is_over(self, now: float) -> bool:
+        """Return whether all was read and the run has ended, which was not so before."""
+        files = self._readable()
+        if self.is_done or not files or any(f.header is None for f in files):
+            return False
         sidecars = [f for f in files if _is(f, "sidecar")]
         trainers = [f for f in files if _is(f, "primary")]
-        is_over = (
-            all(f.has_ended for f in sidecars)
-            if sidecars
-            else any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
-        )
-        if is_over:
-            ingest.finish((f.header, f.path) for f in files if f.header is not None)
-            self.is_done = True
-            self.rest()
+        if sidecars:
+            return all(f.has_ended for f in sidecars)
+        return any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
+
+    def done(self) -> list[tuple[Header, Path]]:
+        """Rest until something grows; return the run logs that need not be opened again."""
+        self.is_done = True
+        self.rest()
+        return [(f.header, f.path) for f in self._readable() if f.header is not None]
 
     def rest(self) -> None:
         """Close all files; what grows is opened again."""
@@ -173,13 +181,8 @@ class RunFolder:
         if self._complain(why):
             self._untold.append(LossRecord(WriterId(file.path.stem), 0, size, why.splitlines()[0]))
 
-    def _tell_losses(self, ingest: Ingest) -> None:
-        """Put unreadable files on record with the run of a file beside them: they cannot say whose."""
-        header = next((f.header for f in self._files.values() if f.is_taken_in), None)
-        if header is not None:
-            for loss in self._untold:
-                ingest.report_loss(header, loss)
-            self._untold.clear()
+    def _readable(self) -> list[RunLogFile]:
+        return [file for name, file in self._files.items() if name not in self._unreadable]
 
     def _complain(self, what: str) -> bool:
         if what in self._complained:

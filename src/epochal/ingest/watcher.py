@@ -95,8 +95,7 @@ class Watcher:
         reads = self._read()
         if reads:
             self._store(reads)
-        for folder in {**looked_at, **{read.folder: None for read in reads}}:
-            self._settle(folder, now)
+        self._settle({**looked_at, **{read.folder: None for read in reads}}, now)
         return bool(self._backlog) or not is_all_seen
 
     def _run(self) -> None:
@@ -203,19 +202,24 @@ class Watcher:
             else:
                 file.begin_again()
 
-    def _settle(self, folder: RunFolder, now: float) -> None:
-        if not any(file in self._backlog for file in folder.files):
-            try:
-                folder.settle(self._ingest, now)
-            except Exception as error:  # noqa: BLE001  as above
-                folder.failed(error)
-        if folder in self._open and (folder.is_done or not folder.is_lively(now)):
-            del self._open[folder]
-            folder.rest()
+    def _settle(self, folders: Iterable[RunFolder], now: float) -> None:
+        """Finish the runs that are over, and close the files of what is quiet."""
+        over = [f for f in folders if not self._has_backlog(f) and f.is_over(now)]
+        if over:
+            # Together, because it is one transaction.  If it fails, they are looked at again after a restart.
+            self._ingest.finish([run_log for folder in over for run_log in folder.done()])
+        for folder in folders:
+            folder.tell_losses(self._ingest)
+            if folder in self._open and (folder.is_done or not folder.is_lively(now)):
+                del self._open[folder]
+                folder.rest()
         while len(self._open) > MAX_OPEN_FOLDERS:
             oldest = next(iter(self._open))
             del self._open[oldest]
             oldest.rest()
+
+    def _has_backlog(self, folder: RunFolder) -> bool:
+        return any(file in self._backlog for file in folder.files)
 
 
 class _RunsFolder:

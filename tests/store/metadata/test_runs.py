@@ -15,6 +15,7 @@ from epochal.store.metadata import (
     WriterRecord,
     run_state,
 )
+from epochal.store.metadata.definitions import SaidDefinition
 from epochal.store.metadata.runs import RunOrder, RunPlace, place_of
 
 NOW = 1_700_000_000.0
@@ -30,7 +31,7 @@ def add_run(
 ) -> int:
     with metadata.write() as connection:
         project_key = metadata.projects.ensure(connection, "local", project, now=created_at)
-        key = metadata.runs.ensure(connection, project_key, RunId(run_id), now=created_at)
+        key = metadata.runs.ensure(connection, project_key, [RunId(run_id)], now=created_at)[RunId(run_id)]
         run = RunRecord(
             key=key,
             run_id=RunId(run_id),
@@ -40,7 +41,7 @@ def add_run(
             created_at=created_at,
             heartbeat_at=created_at,
         )
-        metadata.runs.save(connection, run)
+        metadata.runs.save(connection, [run])
     return key
 
 
@@ -75,9 +76,9 @@ def test_a_run_comes_back_as_it_was_saved(metadata: Metadata) -> None:
     )
 
     with metadata.write() as connection:
-        metadata.runs.save(connection, run)
+        metadata.runs.save(connection, [run])
         metadata.documents.put(
-            connection, key, {"config": run.config, "summary": run.summary, "metadata": run.metadata}
+            connection, [(key, {"config": run.config, "summary": run.summary, "metadata": run.metadata})]
         )
 
     assert metadata.runs.get("local", "digits", "r1") == run
@@ -91,7 +92,7 @@ def test_a_run_comes_back_as_it_was_saved(metadata: Metadata) -> None:
 def test_nan_survives_in_documents(metadata: Metadata) -> None:
     key = add_run(metadata, "r1")
     with metadata.write() as connection:
-        metadata.documents.put(connection, key, {"summary": {"loss": math.nan}})
+        metadata.documents.put(connection, [(key, {"summary": {"loss": math.nan}})])
 
     loss = metadata.documents.get(key, "summary")["loss"]
     assert isinstance(loss, float)
@@ -167,8 +168,8 @@ def test_projects_are_listed_by_last_activity_with_their_numbers(metadata: Metad
     assert metadata.projects.page(now=NOW, entity="else") == []
 
     with metadata.write() as connection:
-        metadata.projects.touch(connection, old.key, NOW)
-        metadata.projects.touch(connection, old.key, NOW - 5000)
+        metadata.projects.touch(connection, [(old.key, NOW - 5), (old.key, NOW)])
+        metadata.projects.touch(connection, [(old.key, NOW - 5000)])
     assert [p.name for p in metadata.projects.page(now=NOW)] == ["old", "new"]
 
 
@@ -206,8 +207,8 @@ def test_writers_losses_and_definitions_of_a_run_are_kept_once(metadata: Metadat
     writer = WriterRecord(writer=WriterId("w1"), kind="primary", started_at=NOW, path="/runs/x/w1.runlog")
     with metadata.write() as connection:
         for offset in (100, 200):
-            metadata.writers.save(connection, key, [msgspec.structs.replace(writer, applied_offset=offset)])
-            metadata.losses.add(connection, key, [loss])
+            metadata.writers.save(connection, [(key, msgspec.structs.replace(writer, applied_offset=offset))])
+            metadata.losses.add(connection, [(key, loss)])
 
     assert metadata.writers.of_run(key) == [msgspec.structs.replace(writer, applied_offset=200)]
     assert metadata.losses.of_run(key) == [loss]
@@ -216,7 +217,7 @@ def test_writers_losses_and_definitions_of_a_run_are_kept_once(metadata: Metadat
 
     with metadata.write() as connection:
         finished = msgspec.structs.replace(writer, applied_offset=200, is_finished=True)
-        metadata.writers.save(connection, key, [finished])
+        metadata.writers.save(connection, [(key, finished)])
     assert metadata.writers.unfinished() == []
     assert metadata.writers.finished_paths() == {"/runs/x/w1.runlog": 200}
 
@@ -229,9 +230,14 @@ def test_the_newest_run_decides_a_projects_definitions(metadata: Metadata) -> No
     said_later = MetricDefinition(name="loss", hidden=True, goal="minimize")
 
     with metadata.write() as connection:
-        put = metadata.definitions.put
-        put(connection, project, newer, [said_later], said_at=NOW + 10)
-        put(connection, project, older, [said, MetricDefinition(name="acc*")], said_at=NOW)
+        metadata.definitions.put(
+            connection,
+            [
+                SaidDefinition(project, newer, NOW + 10, said_later),
+                SaidDefinition(project, older, NOW, said),
+                SaidDefinition(project, older, NOW, MetricDefinition(name="acc*")),
+            ],
+        )
 
     assert metadata.definitions.of_run(older) == [MetricDefinition(name="acc*"), said]
     assert metadata.definitions.of_run(newer) == [said_later]

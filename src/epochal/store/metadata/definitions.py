@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from epochal.store.metadata.base import Database, encode, upsert
 from epochal.store.metadata.records import MetricDefinition
 from epochal.store.metadata.tables import project_definitions, run_definitions
 
 _decode = msgspec.msgpack.Decoder(MetricDefinition).decode
+
+
+class SaidDefinition(NamedTuple):
+    """A definition, and who said it."""
+
+    project_key: int
+    run_key: int
+    said_at: float  # Unix seconds: when the run was created
+    definition: MetricDefinition
 
 
 class Definitions:
@@ -35,24 +45,27 @@ class Definitions:
         with self._database.read() as connection:
             return [_decode(data) for (data,) in connection.execute(query)]
 
-    def put(
-        self,
-        connection: Connection,
-        project_key: int,
-        run_key: int,
-        said: Iterable[MetricDefinition],
-        *,
-        said_at: float,
-    ) -> None:
-        """Replace definitions of a run that began at `said_at`; a project's, unless a newer one's hold."""
-        rows = [{"name": definition.name, "data": encode(definition)} for definition in said]
-        if not rows:
-            return
-        connection.execute(upsert(run_definitions, "data"), [{"run_key": run_key, **row} for row in rows])
-        merged = insert(project_definitions)
-        newest = merged.on_conflict_do_update(
-            index_elements=list(project_definitions.primary_key),
-            set_={"data": merged.excluded.data, "said_at": merged.excluded.said_at},
-            where=project_definitions.c.said_at <= merged.excluded.said_at,
-        )
-        connection.execute(newest, [{"project_key": project_key, "said_at": said_at, **row} for row in rows])
+    def put(self, connection: Connection, said: Iterable[SaidDefinition]) -> None:
+        """Replace definitions of runs; those of their projects, unless a newer run's hold."""
+        of_runs: list[dict[str, object]] = []
+        of_projects: list[dict[str, object]] = []
+        for project_key, run_key, said_at, definition in said:
+            row = {"name": definition.name, "data": encode(definition)}
+            of_runs.append({"run_key": run_key, **row})
+            of_projects.append({"project_key": project_key, "said_at": said_at, **row})
+        if of_runs:
+            connection.execute(_PUT_OF_RUN, of_runs)
+            connection.execute(_PUT_OF_PROJECT, of_projects)
+
+
+def _put_of_project() -> Insert:
+    statement = insert(project_definitions)
+    return statement.on_conflict_do_update(
+        index_elements=list(project_definitions.primary_key),
+        set_={"data": statement.excluded.data, "said_at": statement.excluded.said_at},
+        where=project_definitions.c.said_at <= statement.excluded.said_at,
+    )
+
+
+_PUT_OF_RUN = upsert(run_definitions, "data")
+_PUT_OF_PROJECT = _put_of_project()

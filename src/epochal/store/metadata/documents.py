@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from epochal.store.metadata.base import Database, encode, upsert
 from epochal.store.metadata.records import Document
@@ -14,6 +14,12 @@ from epochal.store.metadata.tables import documents
 
 StoredDocument = Document | Literal["fold"]
 _decode = msgspec.msgpack.Decoder(dict[str, object]).decode
+
+
+_GET = select(documents.c.data).where(
+    documents.c.run_key == bindparam("run_key"), documents.c.kind == bindparam("kind")
+)
+_PUT = upsert(documents, "data")
 
 
 class Documents:
@@ -25,7 +31,8 @@ class Documents:
     def get(self, run_key: int, kind: StoredDocument) -> dict[str, object]:
         """Return one document."""
         with self._database.read() as connection:
-            return self.load(connection, [run_key], [kind]).get((run_key, kind), {})
+            data = connection.execute(_GET, {"run_key": run_key, "kind": kind}).scalar_one_or_none()
+        return {} if data is None else _decode(data)
 
     def load(
         self, connection: Connection, run_keys: Sequence[int], kinds: Iterable[StoredDocument]
@@ -39,9 +46,15 @@ class Documents:
         return {(key, kind): _decode(data) for key, kind, data in connection.execute(query)}
 
     def put(
-        self, connection: Connection, run_key: int, changed: Mapping[StoredDocument, Mapping[str, object]]
+        self,
+        connection: Connection,
+        changed: Iterable[tuple[int, Mapping[StoredDocument, Mapping[str, object]]]],
     ) -> None:
-        """Replace whole documents of a run."""
-        rows = [{"run_key": run_key, "kind": kind, "data": encode(data)} for kind, data in changed.items()]
+        """Replace whole documents of runs, given by run key."""
+        rows = [
+            {"run_key": run_key, "kind": kind, "data": encode(data)}
+            for run_key, of_run in changed
+            for kind, data in of_run.items()
+        ]
         if rows:
-            connection.execute(upsert(documents, "data"), rows)
+            connection.execute(_PUT, rows)

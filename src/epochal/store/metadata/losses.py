@@ -28,8 +28,8 @@ class Losses:
         with self._database.read() as connection:
             return [LossRecord(*row) for row in connection.execute(query)]
 
-    def add(self, connection: Connection, run_key: int, found: Iterable[LossRecord]) -> None:
-        """Remember losses of a run."""
+    def add(self, connection: Connection, found: Iterable[tuple[int, LossRecord]]) -> None:
+        """Remember losses, given by run key."""
         rows = [
             {
                 "run_key": run_key,
@@ -38,7 +38,7 @@ class Losses:
                 "n_bytes": x.n_bytes,
                 "reason": x.reason,
             }
-            for x in found
+            for run_key, x in found
         ]
         if rows:
             connection.execute(insert_missing(losses), rows)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Row, Select, func, or_, select, update
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, update
 from sqlalchemy.sql.expression import and_
 
 from epochal.store.metadata.base import Database, insert_missing
 from epochal.store.metadata.records import CRASHED_AFTER_S, ProjectRecord
 from epochal.store.metadata.tables import projects, runs
+
+_INSERT = insert_missing(projects)
+_KEY = select(projects.c.key).where(
+    projects.c.entity == bindparam("entity_"), projects.c.name == bindparam("name_")
+)
+_TOUCH = (
+    update(projects)
+    .where(projects.c.key == bindparam("key_"), projects.c.last_active < bindparam("at_"))
+    .values(last_active=bindparam("at_"))
+)
 
 
 class Projects:
@@ -60,14 +72,21 @@ class Projects:
     def ensure(self, connection: Connection, entity: str, name: str, *, now: float) -> int:
         """Return the key of a project, which is made if it is new."""
         row = {"entity": entity, "name": name, "created_at": now, "last_active": now}
-        connection.execute(insert_missing(projects), row)
-        query = select(projects.c.key).where(projects.c.entity == entity, projects.c.name == name)
-        return int(connection.execute(query).scalar_one())
+        connection.execute(_INSERT, row)
+        return int(connection.execute(_KEY, {"entity_": entity, "name_": name}).scalar_one())
 
-    def touch(self, connection: Connection, key: int, at: float) -> None:
-        """Say that a run of the project gave a sign of life at `at`."""
-        older = (projects.c.key == key) & (projects.c.last_active < at)
-        connection.execute(update(projects).where(older).values(last_active=at))
+    def key_of(self, entity: str, name: str) -> int | None:
+        """Return the key of a project that is there."""
+        with self._database.read() as connection:
+            return connection.execute(_KEY, {"entity_": entity, "name_": name}).scalar_one_or_none()
+
+    def touch(self, connection: Connection, signs: Iterable[tuple[int, float]]) -> None:
+        """Say when runs of projects, given by project key, gave a sign of life."""
+        newest: dict[int, float] = {}
+        for key, at in signs:
+            newest[key] = max(at, newest.get(key, at))
+        if newest:
+            connection.execute(_TOUCH, [{"key_": key, "at_": at} for key, at in newest.items()])
 
 
 def store_file(project_key: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, update
 
 from epochal.ids import RunId
 from epochal.store.metadata.base import Database, encode, insert_missing
@@ -55,11 +55,9 @@ class Runs:
         self, entity: str, project: str, run_id: str, *, documents: Iterable[Document] = ALL_DOCUMENTS
     ) -> RunRecord | None:
         """Return one run, with the documents asked for."""
-        query = _select().where(
-            projects.c.entity == entity, projects.c.name == project, runs.c.run_id == run_id
-        )
+        names = {"entity_": entity, "project_": project, "run_id_": run_id}
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_GET, names).all()
             return next(iter(self._records(connection, rows, documents)), None)
 
     def page(
@@ -126,39 +124,54 @@ class Runs:
                     found[run.key] = run
         return [found[key] for key in keys if key in found]
 
-    def ensure(self, connection: Connection, project_key: int, run_id: RunId, *, now: float) -> int:
-        """Return the key of a run, which is made if it is new."""
-        row = {
-            "project_key": project_key,
-            "run_id": run_id,
-            "name": run_id,
-            "search_text": search_text(run_id, run_id),
-            "created_at": now,
-            "heartbeat_at": now,
-            "n_rows": 0,
-        }
-        connection.execute(insert_missing(runs), row)
-        query = select(runs.c.key).where(runs.c.project_key == project_key, runs.c.run_id == run_id)
-        return int(connection.execute(query).scalar_one())
+    def ensure(
+        self, connection: Connection, project_key: int, run_ids: Sequence[RunId], *, now: float
+    ) -> dict[RunId, int]:
+        """Return the keys of runs of a project; those that are new are made."""
+        rows = [
+            {
+                "project_key": project_key,
+                "run_id": run_id,
+                "name": run_id,
+                "search_text": search_text(run_id, run_id),
+                "created_at": now,
+                "heartbeat_at": now,
+                "n_rows": 0,
+            }
+            for run_id in run_ids
+        ]
+        connection.execute(_INSERT, rows)
+        keys: dict[RunId, int] = {}
+        for start in range(0, len(run_ids), _KEYS_AT_ONCE):
+            part = run_ids[start : start + _KEYS_AT_ONCE]
+            query = select(runs.c.run_id, runs.c.key)
+            query = query.where(runs.c.project_key == project_key, runs.c.run_id.in_(part))
+            keys |= {RunId(run_id): key for run_id, key in connection.execute(query)}
+        return keys
 
-    def save(self, connection: Connection, run: RunRecord) -> None:
-        """Replace everything about a run but its documents."""
-        values = {
-            "name": run.name,
-            "search_text": search_text(run.run_id, run.name),
-            "created_at": run.created_at,
-            "heartbeat_at": run.heartbeat_at,
-            "end_state": run.end_state,
-            "ended_at": run.ended_at,
-            "exit": None if run.exit is None else encode(run.exit),
-            "tags": encode(run.tags) if run.tags else None,
-            "notes": run.notes,
-            "group": run.group,
-            "job_type": run.job_type,
-            "last_step": run.last_step,
-            "n_rows": run.n_rows,
-        }
-        connection.execute(update(runs).where(runs.c.key == run.key).values(values))
+    def save(self, connection: Connection, changed: Iterable[RunRecord]) -> None:
+        """Replace everything about runs but their documents."""
+        rows = [
+            {
+                "key_": run.key,
+                "name": run.name,
+                "search_text": search_text(run.run_id, run.name),
+                "created_at": run.created_at,
+                "heartbeat_at": run.heartbeat_at,
+                "end_state": run.end_state,
+                "ended_at": run.ended_at,
+                "exit": None if run.exit is None else encode(run.exit),
+                "tags": encode(run.tags) if run.tags else None,
+                "notes": run.notes,
+                "group": run.group,
+                "job_type": run.job_type,
+                "last_step": run.last_step,
+                "n_rows": run.n_rows,
+            }
+            for run in changed
+        ]
+        if rows:
+            connection.execute(_SAVE, rows)
 
     def _records(
         self, connection: Connection, rows: Sequence[Row[tuple[object, ...]]], kinds: Iterable[Document]
@@ -208,3 +221,16 @@ def _record(row: Row[tuple[object, ...]], loaded: Mapping[str, Any]) -> RunRecor
         tags=() if tags is None else _decode_tags(tags),
         **loaded,
     )
+
+
+_INSERT = insert_missing(runs)
+_SAVE = (
+    update(runs)
+    .where(runs.c.key == bindparam("key_"))
+    .values({c.name: bindparam(c.name) for c in runs.c if c.name not in ("key", "project_key", "run_id")})
+)
+_GET = _select().where(
+    projects.c.entity == bindparam("entity_"),
+    projects.c.name == bindparam("project_"),
+    runs.c.run_id == bindparam("run_id_"),
+)

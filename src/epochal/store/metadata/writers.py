@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from epochal.ids import RunId, WriterId
 from epochal.store.metadata.base import Database, upsert
@@ -21,6 +21,14 @@ _COLUMNS = (
     writers.c.is_finished,
     writers.c.path,
 )
+
+
+_OF_RUN = (
+    select(*_COLUMNS)
+    .where(writers.c.run_key == bindparam("run_key"))
+    .order_by(writers.c.started_at, writers.c.writer)
+)
+_SAVE = upsert(writers, *(column.name for column in _COLUMNS if column is not writers.c.writer))
 
 
 class UnfinishedWriter(NamedTuple):
@@ -41,9 +49,8 @@ class Writers:
 
     def of_run(self, run_key: int) -> list[WriterRecord]:
         """Return the writers of a run, first one first."""
-        query = select(*_COLUMNS).where(writers.c.run_key == run_key)
         with self._database.read() as connection:
-            found = connection.execute(query.order_by(writers.c.started_at, writers.c.writer))
+            found = connection.execute(_OF_RUN, {"run_key": run_key})
             return [_record(row) for row in found.mappings()]
 
     def unfinished(self) -> list[UnfinishedWriter]:
@@ -71,8 +78,8 @@ class Writers:
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def save(self, connection: Connection, run_key: int, changed: Iterable[WriterRecord]) -> None:
-        """Insert writers of a run, or replace what is known about them."""
+    def save(self, connection: Connection, changed: Iterable[tuple[int, WriterRecord]]) -> None:
+        """Insert writers, given by run key, or replace what is known about them."""
         rows = [
             {
                 "run_key": run_key,
@@ -84,11 +91,10 @@ class Writers:
                 "is_finished": w.is_finished,
                 "path": w.path,
             }
-            for w in changed
+            for run_key, w in changed
         ]
         if rows:
-            names = [name for name in rows[0] if name not in ("run_key", "writer")]
-            connection.execute(upsert(writers, *names), rows)
+            connection.execute(_SAVE, rows)
 
 
 def _record(row: RowMapping) -> WriterRecord:
