@@ -4,9 +4,11 @@ export interface Search {
   readonly matches: (text: string) => boolean;
   /** Why the text is no valid expression; it then searches as plain text. */
   readonly problem: string | null;
+  /** Finds every match in a text, for marking; null for an empty search. */
+  readonly expression: RegExp | null;
 }
 
-const EVERYTHING: Search = { matches: () => true, problem: null };
+const EVERYTHING: Search = { matches: () => true, problem: null, expression: null };
 
 /**
  * Returns the search for a text: case does not matter; `/…/` or any text with a metacharacter is a
@@ -20,7 +22,11 @@ export function searchFor(text: string): Search {
   if (slashed === undefined && !/[\\^$*+?()[\]{}|]/.test(query)) return plain(query);
   try {
     const expression = new RegExp(pattern, "iu");
-    return { matches: (candidate) => expression.test(candidate), problem: null };
+    return {
+      matches: (candidate) => expression.test(candidate),
+      problem: null,
+      expression: new RegExp(pattern, "giu"),
+    };
   } catch (error) {
     return { ...plain(pattern), problem: error instanceof Error ? error.message : String(error) };
   }
@@ -28,7 +34,11 @@ export function searchFor(text: string): Search {
 
 function plain(text: string): Search {
   const needle = text.toLowerCase();
-  return { matches: (candidate) => candidate.toLowerCase().includes(needle), problem: null };
+  return {
+    matches: (candidate) => candidate.toLowerCase().includes(needle),
+    problem: null,
+    expression: new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu"),
+  };
 }
 
 /** Returns the search text as the server understands it: a regular expression stands between slashes. */

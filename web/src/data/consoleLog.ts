@@ -152,6 +152,7 @@ export class ConsoleLog {
 
   /** Fetches all lines, the newest first, up to a million. */
   loadAll(): void {
+    if (this.status.isLoadingAll) return;
     this.tell({ isLoadingAll: true });
     this.pump();
   }

@@ -8,6 +8,8 @@ const PATHS = {
   monitor: "M2 3h12v8H2zM5.5 13.5h5M8 11v2.5",
   chevronRight: "M6 3.5 10.5 8 6 12.5",
   chevronDown: "M3.5 6 8 10.5 12.5 6",
+  arrowDown: "M8 3v9.5M4 8.5l4 4 4-4",
+  download: "M8 2.5v7.5M4.5 6.5 8 10l3.5-3.5M3 13.5h10",
   chevronUp: "M3.5 10 8 5.5l4.5 4.5",
   chevronLeft: "M10 3.5 5.5 8l4.5 4.5",
   close: "M4 4l8 8M12 4l-8 8",

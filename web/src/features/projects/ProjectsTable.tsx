@@ -44,6 +44,8 @@ export function ProjectsTable({ projects, state, onChange }: ProjectsTableProps)
     getScrollElement: () => host.current,
     estimateSize: () => ROW_PX,
     overscan: 10,
+    // The head stays above the rows.
+    scrollPaddingStart: ROW_PX,
   });
   const cursor = useRowCursor(projects?.length ?? 0, (index) => rows.scrollToIndex(index));
   const handleKey = (event: KeyboardEvent) => {
@@ -53,21 +55,22 @@ export function ProjectsTable({ projects, state, onChange }: ProjectsTableProps)
     void navigate({ to: "/$entity/$project", params: paramsOf(project), search: {} });
   };
   return (
-    <div className="ep-table" role="grid" aria-label="Projects" aria-rowcount={(projects?.length ?? 0) + 1}>
-      <div className="ep-table-head" role="row" aria-rowindex={1}>
-        {COLUMNS.map((column) => (
-          <HeadCell key={column.order} {...column} state={state} onChange={onChange} />
-        ))}
-      </div>
+    <div className="ep-table">
       <div
         ref={host}
         className="ep-table-body"
+        role="grid"
         tabIndex={0}
-        role="rowgroup"
         aria-label="Projects; arrows move, Enter opens"
+        aria-rowcount={(projects?.length ?? 0) + 1}
         aria-activedescendant={cursor.at >= 0 ? `project-${cursor.at}` : undefined}
         onKeyDown={handleKey}
       >
+        <div className="ep-table-head" role="row" aria-rowindex={1}>
+          {COLUMNS.map((column) => (
+            <HeadCell key={column.order} {...column} state={state} onChange={onChange} />
+          ))}
+        </div>
         {projects === null && <Skeleton />}
         {projects?.length === 0 && <p className="ep-table-none">No project has that in its name.</p>}
         <div role="presentation" style={{ height: rows.getTotalSize(), position: "relative" }}>

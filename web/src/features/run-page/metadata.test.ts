@@ -25,14 +25,14 @@ describe("a run's surroundings", () => {
 
   test("cores and threads are told apart, memory has a unit", () => {
     const metadata =
-      '{"cpu_model": "Fast 9", "cpu_count": 8, "cpu_count_logical": 16, "memory_bytes": 64000000000}';
+      '{"cpu_model": "Fast 9", "cpu_count": 8, "cpu_count_logical": 16, "memory_bytes": 68719476736}';
     expect(fact(metadata, "Machine", "CPU")).toBe("Fast 9, 8 cores, 16 threads");
-    expect(fact(metadata, "Machine", "Memory")).toBe("64 GB");
+    expect(fact(metadata, "Machine", "Memory")).toBe("64 GiB");
   });
 
   test("GPUs of one kind are counted", () => {
-    const gpu = '{"name": "H100", "memory_bytes": 80000000000}';
-    expect(fact(`{"gpus": [${gpu}, ${gpu}]}`, "Machine", "GPU")).toBe("2 × H100, 80 GB");
+    const gpu = '{"name": "H100", "memory_bytes": 85899345920}';
+    expect(fact(`{"gpus": [${gpu}, ${gpu}]}`, "Machine", "GPU")).toBe("2 × H100, 80 GiB");
     expect(fact('{"gpus": []}', "Machine", "GPU")).toBe("none");
   });
 

@@ -1,5 +1,5 @@
 /** What was recorded of a run's surroundings, as facts a person reads; unknown keys are shown too. */
-import { countOf, formatBytes } from "@/base/format";
+import { countOf } from "@/base/format";
 import { isList, isMap, type JsonMap, JsonNumber, type JsonValue } from "@/base/json";
 
 import { leafText } from "./valueTree";
@@ -147,7 +147,13 @@ function numberAt(map: JsonMap, key: string): number | null {
 
 function bytesAt(map: JsonMap, key: string): string | null {
   const bytes = numberAt(map, key);
-  return bytes === null ? null : formatBytes(bytes);
+  return bytes === null ? null : formatMemory(bytes);
+}
+
+/** Memory is sold and spoken of in powers of two: 64 GiB. */
+function formatMemory(bytes: number): string {
+  const gib = bytes / 2 ** 30;
+  return gib >= 1 ? `${Number(gib.toPrecision(3))} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 function joined(parts: readonly (string | null)[], between: string): string | null {
