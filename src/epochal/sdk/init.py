@@ -24,7 +24,7 @@ from epochal.sdk.names import default_name
 from epochal.sdk.previous import Previous
 from epochal.sdk.process import process
 from epochal.sdk.run import MAX_TAG_CHARACTERS, Run, say_unknown, split_tags
-from epochal.sdk.session import AnySession, Identity, UnrecordedSession
+from epochal.sdk.session import Identity, UnrecordedSession
 from epochal.sdk.settings import Settings
 from epochal.sdk.terminal import terminal
 
@@ -229,7 +229,6 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
 
 def _make(identity: Identity, settings: Settings, attributes: dict[str, Any], folder: Path) -> Run:
     is_primary = identity.mode != "shared" or settings.x_primary
-    made: AnySession = UnrecordedSession(identity)
     if identity.mode != "disabled":
         try:
             made = session.create(identity, settings, folder)
@@ -238,8 +237,7 @@ def _make(identity: Identity, settings: Settings, attributes: dict[str, Any], fo
             terminal.error(
                 f"The run cannot be kept anywhere ({error}): your script goes on, nothing is recorded."
             )
-            made = UnrecordedSession(identity)
-    return Run(made, settings, attributes, is_primary=is_primary)
+    return Run(UnrecordedSession(identity), settings, attributes, is_primary=is_primary)
 
 
 def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earlier: Previous | None) -> None:
