@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -32,7 +33,7 @@ class Session:
         self.thread.start()
 
     def clock(self) -> float:
-        return time.time() + self._skipped_s
+        return time.monotonic() + self._skipped_s
 
     def skip(self, seconds: float) -> None:
         self._skipped_s += seconds
@@ -134,6 +135,37 @@ def test_a_folder_that_is_gone_or_holds_no_run_log_costs_the_other_runs_nothing(
     wait_for(folder, RecordType.EXIT)
 
     assert [record[2]["state"] for record in records(folder, RecordType.EXIT)] == ["finished"]  # type: ignore[index]
+
+
+def test_a_run_that_is_deleted_while_it_runs_costs_the_other_runs_nothing(
+    session: Session, tmp_path: Path
+) -> None:
+    deleted, folder = new_run(tmp_path / "deleted"), new_run(tmp_path / "run")
+    for path in (deleted, folder):
+        session.send(open=str(path), settings={"disable_git": True})
+        wait_for(path, RecordType.HEARTBEAT)
+    shutil.rmtree(deleted)
+    for _ in range(3):
+        session.skip(HEARTBEAT_EVERY_S)
+    for path in (deleted, folder):
+        session.send(close=str(path))
+    wait_for(folder, RecordType.EXIT)
+
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_run_log_damaged_at_its_beginning_still_gets_an_end(session: Session, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run")
+    session.send(open=str(folder), settings={"disable_git": True})
+    wait_for(folder, RecordType.HEARTBEAT)
+    (folder / "child.runlog").write_bytes(b"\xff" * 100)
+    for _ in range(3):
+        session.skip(2.0)
+        time.sleep(0.05)
+    session.send(close=str(folder))
+    wait_for(folder, RecordType.EXIT)
+
+    assert not (folder / "sidecar-errors.txt").exists()
 
 
 def test_it_goes_at_once_when_the_line_is_cut_and_no_run_is_open(session: Session) -> None:

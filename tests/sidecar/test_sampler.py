@@ -42,7 +42,7 @@ def reading(seconds: dict[int, float], age: float = 10.0) -> TreeReading:
 def test_a_process_tree_is_the_process_and_what_it_started(family: tuple[int, int]) -> None:
     parent, child = family
 
-    found = ProcessTree(parent).read(time.time())
+    found = ProcessTree(parent).read()
 
     assert found.pids == {parent, child}
     assert found.rss_bytes >= psutil.Process(parent).memory_info().rss
@@ -62,7 +62,7 @@ def test_the_first_sample_s_cpu_is_the_share_since_the_process_began() -> None:
 def test_a_sample_has_the_keys_that_charts_know() -> None:
     sampler = Sampler(os.getpid(), ["/"])
 
-    found = sampler.sample(time.time(), None)
+    found = sampler.sample(time.monotonic(), None)
 
     assert {
         "cpu",
@@ -81,7 +81,7 @@ def test_a_sample_has_the_keys_that_charts_know() -> None:
 
 
 def test_in_shared_mode_the_label_keeps_the_writers_apart() -> None:
-    found = Sampler(os.getpid(), ["/"], label="rank1").sample(time.time(), None)
+    found = Sampler(os.getpid(), ["/"], label="rank1").sample(time.monotonic(), None)
 
     assert {key.rpartition("/l:")[2] for key in found} == {"rank1"}
 
@@ -92,4 +92,4 @@ def test_a_process_that_is_gone_gives_an_empty_sample() -> None:
 
     process.communicate()
 
-    assert sampler.sample(time.time(), None) == {}
+    assert sampler.sample(time.monotonic(), None) == {}

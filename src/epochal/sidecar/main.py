@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from epochal.errors import RunLogError
 from epochal.sidecar import provenance
 from epochal.sidecar.messages import Line, LineBuffer
 from epochal.sidecar.system import nvidia
@@ -44,7 +43,7 @@ def main(trainer_pid: int, socket_fd: int, pidfd: int) -> None:
     _detach(keep={socket_fd, pidfd})
     with socket.socket(fileno=socket_fd) as line:
         line.setblocking(False)
-        sidecar = Sidecar(Trainer(trainer_pid, pidfd), line, pidfd, time.time)
+        sidecar = Sidecar(Trainer(trainer_pid, pidfd), line, pidfd, time.monotonic)
         sidecar.run()
         sidecar.stop()
     # Not through the interpreter's shutdown: a thread may wait for git, and is of no use any more.
@@ -58,7 +57,7 @@ class Sidecar:
         trainer: the process that is served.
         line: to it, non-blocking.
         pidfd: of it, or -1.
-        clock: wall time, Unix seconds.
+        clock: seconds that only go forward.
     """
 
     def __init__(self, trainer: Trainer, line: socket.socket, pidfd: int, clock: Callable[[], float]) -> None:
@@ -71,6 +70,7 @@ class Sidecar:
         self._provenance: Provenance | None = None
         self._idle_since = clock()
         self._is_connected = True
+        self._noted: set[str] = set()  # errors
         self._poller = select.poll()
         self._poller.register(line, select.POLLIN)
         if pidfd >= 0:
@@ -136,7 +136,7 @@ class Sidecar:
     def _open(self, folder: str, line: Line) -> None:
         try:
             run = WatchedRun(Path(folder), line.settings, self._trainer.pid, self._clock)
-        except (OSError, RunLogError):
+        except OSError:
             return  # Deleted already, or its disk is full: there is nothing to watch and nowhere to say so.
         self._runs[folder] = run
         if self._provenance is None:
@@ -179,14 +179,17 @@ class Sidecar:
         self._receive()
         return not self._runs
 
-    @staticmethod
-    def _guarded(run: WatchedRun, action: Callable[[], object]) -> None:
-        """Do `action`; what goes wrong with one run is noted beside it and leaves the others alone."""
+    def _guarded(self, run: WatchedRun, action: Callable[[], object]) -> None:
+        """Do `action`; what goes wrong with one run is noted beside it, once, and leaves the others alone."""
         try:
             action()
-        except Exception:  # noqa: BLE001 - nobody else would see it
+        except Exception as error:  # noqa: BLE001 - nobody else would see it
+            text = traceback.format_exc()
+            if isinstance(error, FileNotFoundError) or text in self._noted:
+                return  # Somebody deleted the run while it runs; or the same thing every second.
+            self._noted.add(text)
             with contextlib.suppress(OSError), (run.folder / "sidecar-errors.txt").open("a") as notes:
-                notes.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {traceback.format_exc()}\n")
+                notes.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
 class Provenance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 import psutil
 
 from epochal import ids
+from epochal.errors import RunLogError
 from epochal.runlog.folder import SUFFIX
 from epochal.runlog.format import Header, RecordType
 from epochal.runlog.reader import RunLogReader
@@ -39,11 +41,10 @@ class WatchedRun:
         folder: with the trainer's run log in it.
         settings: as the trainer sent them.
         trainer_pid: whose process tree is sampled.
-        clock: wall time, Unix seconds.
+        clock: seconds that only go forward; what is due must not depend on who sets the time.
 
     Raises:
-        OSError: the folder cannot be written to.
-        RunLogError: there is no run log of the trainer in it.
+        OSError: the folder cannot be written to, or has no run log of the trainer in it.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, trainer_pid: int, clock: Clock) -> None:
@@ -57,7 +58,7 @@ class WatchedRun:
         self._is_preempting = False
         self._recorded: Exit | None = None
         primary = _primary_header(folder)
-        self._writer = _new_writer(folder, primary, clock())
+        self._writer = _new_writer(folder, primary)
         label = primary.label if primary.mode == "shared" else None
         self._sampler = self._new_sampler(trainer_pid, label)
         now = clock()
@@ -67,7 +68,7 @@ class WatchedRun:
         _sync_folder(folder)
 
     def next_due(self) -> float:
-        """Return when `tick` has something to do again, Unix seconds."""
+        """Return when `tick` has something to do again, by the clock."""
         return min(self._next_heartbeat, self._next_sync, self._next_sample)
 
     def tick(self, gpus: NvidiaGpus | None) -> None:
@@ -134,12 +135,13 @@ class WatchedRun:
                 with contextlib.suppress(OSError):
                     self._tails[name] = LogTail(Path(entry.path), _WANTED)
         for tail in self._tails.values():
-            with contextlib.suppress(OSError):
+            # Of a file whose very beginning is damaged nothing is known; the others go on.
+            with contextlib.suppress(OSError, RunLogError):
                 self._take(tail.advance())
 
     def _look_again(self) -> None:
         for tail in self._tails.values():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RunLogError):
                 self._take(tail.last_records())
 
     def _take(self, records: list[list[object]]) -> None:
@@ -164,22 +166,24 @@ def _primary_header(folder: Path) -> Header:
     """Return the header of the trainer's run log in `folder`.
 
     Raises:
-        FileNotFoundError: there is none.
-        RunLogError: it cannot be read.
+        FileNotFoundError: there is none that can be read.
     """
     headers = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if not path.name.startswith(_OWN_PREFIX):
-            with RunLogReader(path) as reader:
+            # Of a child that is just beginning its own; the trainer's is there before we are told of it.
+            with contextlib.suppress(RunLogError), RunLogReader(path) as reader:
                 headers.append(reader.header)
     if not headers:
         raise FileNotFoundError(f"no run log in {folder}")
     return next((h for h in headers if h.kind == "primary"), headers[0])
 
 
-def _new_writer(folder: Path, primary: Header, now: float) -> RunLogWriter:
+def _new_writer(folder: Path, primary: Header) -> RunLogWriter:
     writer = _OWN_PREFIX + ids.generate_id()
-    header = msgspec.structs.replace(primary, writer=writer, kind="sidecar", start_time=now, pid=os.getpid())
+    header = msgspec.structs.replace(
+        primary, writer=writer, kind="sidecar", start_time=time.time(), pid=os.getpid()
+    )
     return RunLogWriter(folder / f"{writer}{SUFFIX}", header)
 
 

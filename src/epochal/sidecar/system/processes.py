@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ class ProcessTree:
             (task / "children").exists() for task in (proc / "self" / "task").iterdir()
         )
 
-    def read(self, now: float) -> TreeReading:
-        """Return the tree at `now` (Unix seconds).
+    def read(self) -> TreeReading:
+        """Return the tree as it is now.
 
         Raises:
             psutil.NoSuchProcess: the root is gone.
@@ -51,7 +52,7 @@ class ProcessTree:
                 self._known.pop(pid, None)
                 if pid == self._root.pid:
                     raise
-        age = max(0.0, now - self._root.create_time())
+        age = max(0.0, time.time() - self._root.create_time())
         return TreeReading(cpu, rss, threads, age, frozenset(cpu))
 
     def _pids(self) -> list[int]:

@@ -38,9 +38,9 @@ class Sampler:
         self._network_start = machine.network_counters()
 
     def sample(self, now: float, gpus: NvidiaGpus | None) -> dict[str, float]:
-        """Return the sample at `now` (Unix seconds), empty if the process is gone."""
+        """Return the sample at `now` (seconds that only go forward), empty if the process is gone."""
         try:
-            tree = self._tree.read(now)
+            tree = self._tree.read()
         except psutil.Error:
             return {}
         values: dict[str, float] = {}
