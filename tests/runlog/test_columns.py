@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +90,17 @@ def test_nan_and_infinities_are_values_like_any_other() -> None:
     (column,) = columns
     assert column.kind == "f"
     assert str(list(column.values)) == "[nan, inf, -inf]"
+
+
+def test_bytes_become_text_and_times_iso_8601_also_inside_values() -> None:
+    time = datetime(2026, 11, 22, tzinfo=UTC)
+    row = {"bytes": b"a\xff", "time": time, "list": [1, b"b", [time]], "map": {"_type": "x", "of": b"c"}}
+
+    columns, _ = columns_of([LoggedRow(0, 0.0, row)])
+
+    assert {column.key: column.values[0] for column in columns} == {
+        "bytes": "a\ufffd",
+        "time": "2026-11-22T00:00:00+00:00",
+        "list": [1, "b", ["2026-11-22T00:00:00+00:00"]],
+        "map": {"_type": "x", "of": "c"},
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple, cast
 
 ColumnKind = Literal["f", "i", "b", "v"]
@@ -145,11 +146,31 @@ def _add(
     parts: dict[tuple[str, ColumnKind], tuple[list[int], list[object]]], index: int, key: str, value: object
 ) -> None:
     kind = _KIND_OF_TYPE.get(type(value), "v")
+    if kind == "v":
+        value = _as_data(value)
     if kind == "i" and not -(2**63) <= value < 2**63:  # type: ignore[operator]
         kind, value = "f", float(value)  # type: ignore[arg-type]
     part = parts.setdefault((key, kind), ([], []))
     part[0].append(index)
     part[1].append(value)
+
+
+# What JSON knows.  msgpack knows bytes and times too, and the encoder writes them as such when they are logged.
+_DATA_TYPES = frozenset({str, float, int, bool, type(None)})
+
+
+def _as_data(value: object) -> object:
+    """Return a value with bytes in it as text, and times in it as ISO 8601."""
+    kind = type(value)
+    if kind in _DATA_TYPES:
+        return value
+    if isinstance(value, list):
+        return value if _DATA_TYPES.issuperset(map(type, value)) else [_as_data(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _as_data(v) for k, v in value.items()}
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _column(key: str, kind: ColumnKind, part: tuple[list[int], list[object]], n_rows: int) -> KeyColumn:
