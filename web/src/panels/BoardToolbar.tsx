@@ -12,6 +12,8 @@ interface BoardToolbarProps {
   readonly onChange: (change: Partial<BoardState>) => void;
   /** Metrics that can stand as the x axis. */
   readonly xKeys: readonly string[];
+  /** Whether any panel has steps; system metrics have only times. */
+  readonly hasSteps: boolean;
 }
 
 /** More would make a menu that nobody reads; any other metric can be named in the address. */
@@ -23,8 +25,10 @@ const FIXED = [
   { value: "time", text: "Wall time" },
 ];
 
+const asOption = (key: string) => ({ value: `key:${key}`, text: key });
+
 /** What holds for all panels of a board: which are shown, over which x axis, how smooth. */
-export function BoardToolbar({ state, onChange, xKeys }: BoardToolbarProps) {
+export function BoardToolbar({ state, onChange, xKeys, hasSteps }: BoardToolbarProps) {
   const search = useRef<HTMLInputElement>(null);
   useShortcut("/", "Search panels", () => search.current?.focus());
   const chosen = state.x.startsWith("key:") ? state.x.slice(4) : null;
@@ -41,13 +45,13 @@ export function BoardToolbar({ state, onChange, xKeys }: BoardToolbarProps) {
         onChange={(panels) => onChange({ panels, page: {} })}
       />
       <Select
-        label="x"
+        label="x axis"
         value={state.x}
         // A zoom is in units of x, so it ends with its axis.
         onChange={(x) => onChange({ x, zoom: {} })}
         groups={[
-          { options: FIXED },
-          { title: "Metrics", options: keys.map((key) => ({ value: `key:${key}`, text: key })) },
+          { options: hasSteps ? FIXED : FIXED.filter(({ value }) => value !== "step") },
+          ...(keys.length === 0 ? [] : [{ title: "Metrics", options: keys.map(asOption) }]),
         ]}
       />
       <Slider

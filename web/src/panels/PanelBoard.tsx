@@ -41,13 +41,14 @@ export function PanelBoard({ project, panels, runs, state, onChange, notice }: P
     () => drawable.filter((panel) => panel.stream === "history").map((panel) => panel.key),
     [drawable],
   );
+  const hasSteps = drawable.some((panel) => panel.stream === "history");
   useShortcut("f", "Let the panel under the mouse fill the screen", () => {
     onChange({ full: state.full === "" ? pointed.current : "" });
   });
   const card = { project, runs, state, onChange };
   return (
     <div className="ep-board">
-      <BoardToolbar state={state} onChange={onChange} xKeys={xKeys} />
+      <BoardToolbar state={state} onChange={onChange} xKeys={xKeys} hasSteps={hasSteps} />
       <div className="ep-board-scroll" ref={board}>
         {notice}
         {width > 0 &&

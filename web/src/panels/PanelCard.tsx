@@ -47,7 +47,7 @@ export function PanelCard({ project, panel, runs, state, onChange, onPoint }: Pa
       onFocus={() => onPoint?.(panel.id)}
     >
       <header className="ep-panel-head">
-        <h3 title={panel.key}>{visibleText(panel.key)}</h3>
+        <h3 title={panel.key}>{visibleText(panel.title ?? panel.key)}</h3>
         <div className="ep-panel-tools" data-kept={isLog || zoom !== null}>
           {zoom !== null && (
             <IconButton

@@ -1,6 +1,7 @@
 /** Which panels a board has: one for every metric that is not hidden. */
 import { type Search } from "@/base/search";
 import { type Section, sectionsOf } from "@/base/sections";
+import { groupSystemKeys, systemMetric } from "@/base/systemMetrics";
 import type { DefinitionItem, KeyItem, MetricType } from "@/wire/operations.gen";
 import type { Stream, XAxis } from "@/wire/series";
 import type { XKind } from "@/chart/axes";
@@ -12,6 +13,8 @@ export interface PanelSpec {
   /** Names the panel in the page's address. */
   readonly id: string;
   readonly key: string;
+  /** What stands above the panel, where that is not its key. */
+  readonly title?: string;
   readonly stream: Stream;
   readonly type: MetricType;
   /** What define_metric named as its x axis; null for the step. */
@@ -49,14 +52,28 @@ export function panelsOf(
     const definition = definitionOf(key, definitions);
     if (key.startsWith("_") || definition?.hidden === true) return [];
     const stepMetric = definition?.stepMetric ?? null;
-    const id = stream === "system" ? `system:${key}` : key;
-    return [{ id, key, stream, type, stepMetric: stepMetric === key ? null : stepMetric }];
+    if (stream === "system") return [systemPanel(key, type)];
+    return [{ id: key, key, stream, type, stepMetric: stepMetric === key ? null : stepMetric }];
   });
+}
+
+function systemPanel(key: string, type: MetricType): PanelSpec {
+  const { title, unit } = systemMetric(key);
+  const named = unit === "" ? title : `${title}, ${unit}`;
+  return { id: `system:${key}`, key, title: named, stream: "system", type, stepMetric: null };
 }
 
 /** Returns the sections of a board, without the panels that a search leaves out and without empty sections. */
 export function boardSections(panels: readonly PanelSpec[], search: Search): Section<PanelSpec>[] {
-  return sectionsOf(panels.filter((panel) => search.matches(panel.key)));
+  const found = panels.filter((panel) => search.matches(panel.key) || search.matches(panel.title ?? ""));
+  const system = new Map(found.flatMap((panel) => (panel.stream === "system" ? [[panel.key, panel]] : [])));
+  return [
+    ...sectionsOf(found.filter((panel) => panel.stream === "history")),
+    ...groupSystemKeys([...system.keys()]).map(({ group, keys }) => ({
+      name: group,
+      keys: keys.flatMap((key) => system.get(key) ?? []),
+    })),
+  ];
 }
 
 /** The x axis of one panel: the board's choice, or for "step" what define_metric said. */

@@ -54,6 +54,8 @@ export function SearchBox({
 
 interface SelectProps {
   readonly label: string;
+  /** The choice says enough by itself; only screen readers get the name. */
+  readonly isLabelHidden?: boolean;
   readonly value: string;
   readonly groups: readonly {
     readonly title?: string;
@@ -63,7 +65,7 @@ interface SelectProps {
 }
 
 /** A choice of one from a list, with its name in front. */
-export function Select({ label, value, groups, onChange }: SelectProps) {
+export function Select({ label, isLabelHidden = false, value, groups, onChange }: SelectProps) {
   const options = (of: SelectProps["groups"][number]) =>
     of.options.map((option) => (
       <option key={option.value} value={option.value}>
@@ -72,8 +74,8 @@ export function Select({ label, value, groups, onChange }: SelectProps) {
     ));
   return (
     <label className="ep-select">
-      {label}
-      <select value={value} onChange={(event) => onChange(event.target.value)}>
+      {!isLabelHidden && label}
+      <select aria-label={label} value={value} onChange={(event) => onChange(event.target.value)}>
         {groups.map((group, index) =>
           group.title === undefined ? (
             options(group)

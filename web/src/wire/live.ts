@@ -13,7 +13,7 @@ export interface Change {
 
 export interface LiveHandlers {
   readonly onChange: (change: Change) => void;
-  /** Events were missed: whatever is on the page may be old. */
+  /** Events may have been missed: whatever is on the page may be old. */
   readonly onReset: () => void;
   readonly onConnected: (isConnected: boolean) => void;
 }
@@ -33,21 +33,18 @@ export function followChanges(
   const query = scope === null ? "" : `?${new URLSearchParams({ ...scope }).toString()}`;
   let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let wasLost = false;
 
   const open = () => {
     const current = new EventSource(`/api/live${query}`);
     source = current;
     current.onopen = () => {
       handlers.onConnected(true);
-      // A stream of our own opening has no cursor, so what happened in between is unknown.
-      if (wasLost) handlers.onReset();
-      wasLost = false;
+      // What changed between the page's first questions and now was told to nobody.
+      handlers.onReset();
     };
     current.onerror = () => {
       handlers.onConnected(false);
       if (current.readyState !== EventSource.CLOSED) return;
-      wasLost = true;
       timer = setTimeout(open, RETRY_MS);
     };
     current.addEventListener("change", (event) => {

@@ -56,7 +56,8 @@ export function RunsSidebar({ project, query, drawn, state, onChange }: RunsSide
               : `${formatCount(drawn.length)} of ${countOf(list.totalCount, "run")} drawn`}
           </span>
           <Select
-            label=""
+            label="Order of runs"
+            isLabelHidden
             value={state.order}
             groups={[{ options: ORDERS }]}
             onChange={(order) => onChange({ order: order as RunOrder })}
