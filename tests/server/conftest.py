@@ -47,11 +47,12 @@ class LiveServer:
             text=True,
         )
         assert self.process.stdout is not None
-        while not self.link:
+        self.printed = ""
+        while "Ctrl-C" not in self.printed:
             line = self.process.stdout.readline()
             assert line, f"the server did not start: {self.process.communicate()[1]}"
-            if "Open" in line:
-                self.link = line.split()[-1]
+            self.printed += line
+        self.link = next(word for word in self.printed.split() if word.startswith("http://"))
         self.url = self.link.partition("/login")[0]
 
     @contextlib.contextmanager
@@ -69,11 +70,11 @@ class LiveServer:
             assert answer.status_code == 303, answer.text
             yield client
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
-        """Send a signal; return the exit code and what was printed since the start."""
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; return the exit code and what was written to the standard error."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=DEADLINE_S)
-        return self.process.returncode, out, err
+        _, errors = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, errors
 
     def kill(self) -> None:
         """End the process, whatever state it is in."""
@@ -152,6 +153,12 @@ def log_run() -> Callable[..., Run]:
     return begin
 
 
+@pytest.fixture(scope="module")
+def started_run(live_server: LiveServer) -> Run:
+    """Return the run `r1` of the project digits on `live_server`, with nothing logged yet."""
+    return Run(live_server.home, "r1", "digits", STARTED)
+
+
 def ask(client: httpx.Client, query: str, **variables: object) -> dict[str, object]:
     """Return the data that answers a GraphQL query, which must have no errors."""
     body = client.post("/graphql", json={"query": query, "variables": variables}).json()
@@ -160,7 +167,7 @@ def ask(client: httpx.Client, query: str, **variables: object) -> dict[str, obje
     return data
 
 
-@pytest.fixture(name="ask")
+@pytest.fixture(name="ask", scope="session")
 def _ask() -> Callable[..., dict[str, object]]:
     return ask
 
@@ -173,6 +180,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(name="wait_until")
+@pytest.fixture(name="wait_until", scope="session")
 def _wait_until() -> Callable[[Callable[[], bool]], None]:
     return wait_until

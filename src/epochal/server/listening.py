@@ -29,6 +29,8 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"{port} is no port: ports go from 0 to 65535.")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
@@ -39,8 +41,6 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Epochal cannot listen on {host}, port {port}: {error.strerror or error}.\n"
             "Choose another --host or --port; ports below 1024 need special rights."
         ) from error
-    except OverflowError as error:
-        raise UsageError(f"{port} is no port: ports go from 0 to 65535.") from error
 
 
 def url_of(listening: socket.socket) -> str:

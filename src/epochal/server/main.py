@@ -6,11 +6,9 @@ is told of it, and what was opened last is closed first.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -37,6 +35,7 @@ from epochal.server.graphql.schema import build_schema
 from epochal.server.listening import listen, url_of
 from epochal.server.services import Services
 from epochal.server.settings import ServerSettings
+from epochal.server.stopping import StopSignals
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
 from epochal.store.metadata import Metadata
@@ -66,6 +65,7 @@ def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
     os.umask(0o077)
     addresses = _addresses(settings)
     with contextlib.ExitStack() as cleanup:
+        stop = cleanup.enter_context(StopSignals())
         data = DataFolder(settings.data_dir or home / "server")
         cleanup.callback(data.close)
         listening = listen(settings.host, settings.port)
@@ -81,7 +81,7 @@ def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
             # Finding and starting a browser can take seconds.
             opening = (login_link(url, token),)
             threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
-        _run(services, listening)
+        _run(services, listening, stop)
 
 
 def login_link(url: str, token: str) -> str:
@@ -156,7 +156,7 @@ def _has_display() -> bool:
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _run(services: Services, listening: socket.socket) -> None:
+def _run(services: Services, listening: socket.socket, stop: StopSignals) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
         create_app(services),
@@ -168,11 +168,13 @@ def _run(services: Services, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    _Server(config, services.changes).run(sockets=[listening])
+    server = _Server(config, services.changes)
+    stop.call(server.stop)
+    server.run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """Stops at a signal with exit code 0, live connections first."""
+    """Leaves signals to `StopSignals`, and ends live connections before it waits for the others."""
 
     def __init__(self, config: uvicorn.Config, changes: ChangeFeed) -> None:
         super().__init__(config)
@@ -180,21 +182,11 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals that end a program; unlike the parent, do not raise them again."""
-        loop = asyncio.get_running_loop()
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        # Started by nohup, it is to outlive its terminal.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
-        for number in numbers:
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+        """Do nothing; the parent takes signals here, and raises them again when it has stopped."""
+        yield
 
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit  # asked twice: do not wait for anybody
+    def stop(self) -> None:
+        """Stop soon; called twice, without waiting for anybody."""
+        self.force_exit = self.should_exit
         self.should_exit = True
         self._changes.close()

@@ -77,7 +77,7 @@ def _check(
 
 
 def _is_request_error(result: ExecutionResult) -> bool:
-    return all(error.original_error is None and error.path is None for error in result.errors or ())
+    return all(_cause(error) is None and error.path is None for error in result.errors or ())
 
 
 def _body(result: ExecutionResult) -> dict[str, Any]:
@@ -100,8 +100,15 @@ def _described(error: GraphQLError) -> dict[str, Any]:
     return entry
 
 
+def _cause(error: GraphQLError) -> Exception | None:
+    """Return what a resolver raised; None for an error in the query itself."""
+    cause = error.original_error
+    return None if isinstance(cause, GraphQLError) else cause
+
+
 def _failure(error: GraphQLError) -> Failure:
-    if error.original_error is not None:
-        return status_and_failure(error.original_error)[1]
+    cause = _cause(error)
+    if cause is not None:
+        return status_and_failure(cause)[1]
     hint = "The schema is src/epochal/server/graphql/schema.graphql, or ask by introspection."
     return Failure(code="query_not_valid", message=error.message, hint=hint)
