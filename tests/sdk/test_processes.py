@@ -124,6 +124,27 @@ def test_a_child_that_logs_nothing_leaves_nothing(script: Script, epochal_home: 
     assert list(logs(epochal_home)) == ["primary"]
 
 
+def test_init_in_a_forked_child_begins_a_run_of_its_own(script: Script, epochal_home: Path) -> None:
+    done = script(
+        BEGIN
+        + """
+pid = os.fork()
+if pid == 0:
+    other = wandb.init(project="demo", id="r2")
+    assert other is not run and wandb.run is other
+    wandb.log({"a": 1})
+    other.finish()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+run.finish()
+"""
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert data(logs(epochal_home, "r2")["primary"]) == [(0, {"a": 1})]
+    assert list(logs(epochal_home)) == ["primary"]
+
+
 def test_a_fork_in_the_middle_of_other_threads_calls_never_hangs(script: Script) -> None:
     """A child inherits locks as they were: one that another thread held would never be free again."""
     done = script(

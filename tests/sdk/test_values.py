@@ -81,6 +81,29 @@ def test_a_python_value_is_stored_as(value: Any, expected: Any, run: epochal.Run
     assert _named(stored) == expected
 
 
+@pytest.mark.parametrize(("value", "expected"), PLAIN, ids=lambda v: type(v).__name__)
+def test_beside_a_value_that_needs_the_slow_way_it_is_stored_alike(
+    value: Any, expected: Any, run: epochal.Run, rows: Rows
+) -> None:
+    run.log({"a": value, "nested": {"a": value}, "slow": iter([1])})
+
+    row = rows(run)[0]
+    assert (_named(row["a"]), _named(row["nested"]["a"]), row["slow"]) == (expected, expected, [1])
+
+
+def test_a_value_that_raises_while_it_is_read_costs_itself_only(run: epochal.Run, rows: Rows) -> None:
+    @dataclass
+    class Half:
+        x: int
+        y: int
+
+    half = Half(1, 2)
+    del half.y
+    run.log({"half": half, "b": 1})
+
+    assert rows(run)[0]["b"] == 1
+
+
 def test_nan_is_kept_alone_and_in_lists(run: epochal.Run, rows: Rows) -> None:
     run.log({"a": math.nan, "b": [1.0, math.nan]})
 

@@ -155,7 +155,7 @@ def _add(
     part[1].append(value)
 
 
-# What JSON knows.  msgpack knows bytes and times too, and the encoder writes them as such when they are logged.
+# What JSON knows.  msgpack knows bytes and times too, and the encoder writes them as such.
 _DATA_TYPES = frozenset({str, float, int, bool, type(None)})
 
 

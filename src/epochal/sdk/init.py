@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from epochal.base.home import home
-from epochal.errors import UsageError
+from epochal.errors import EpochalError, UsageError
 from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, check_run_id, generate_id
 from epochal.runlog.format import RecordType
 from epochal.sdk import ending, previous, session
@@ -113,7 +113,13 @@ def init(
     if live is not None:
         live.config.update(given, allow_val_change=True)
         return live
-    run = _begin(merged, given)
+    try:
+        run = _begin(merged, given)
+    except EpochalError:
+        raise
+    except Exception as error:  # noqa: BLE001  a fault of ours costs the recording, not the training
+        terminal.internal("beginning a run; nothing is recorded", error)
+        run = _unrecorded(merged, given)
     if merged.reinit != "create_new":
         process.set_current(run)
     return run
@@ -176,7 +182,8 @@ def _config_file(path: Path) -> dict[str, object]:
 def _previous_run(settings: Settings) -> Run | None:
     """Return the live run that this call means, after finishing it if that is what is asked for."""
     live = process.current
-    if live is None or settings.reinit == "create_new":
+    # In a forked child the parent's run goes on, but an init() of the child's own means another one.
+    if live is None or live._is_foreign or settings.reinit == "create_new":
         return None
     choice = settings.reinit
     if choice == "default":
@@ -238,6 +245,16 @@ def _make(identity: Identity, settings: Settings, attributes: dict[str, Any], fo
                 f"The run cannot be kept anywhere ({error}): your script goes on, nothing is recorded."
             )
     return Run(UnrecordedSession(identity), settings, attributes, is_primary=is_primary)
+
+
+def _unrecorded(settings: Settings, config: dict[str, object]) -> Run:
+    identity = Identity(
+        run_id=generate_id(), project=DEFAULT_PROJECT, entity=None, mode="disabled", start_time=time.time()
+    )
+    run = Run(UnrecordedSession(identity), settings, {})
+    run.config.update(config, allow_val_change=True)
+    process.begin(run)
+    return run
 
 
 def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earlier: Previous | None) -> None:

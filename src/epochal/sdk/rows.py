@@ -16,7 +16,7 @@ from epochal.runlog.format import RecordType
 from epochal.sdk import steps
 from epochal.sdk.limits import MAX_ROW_BYTES, MAX_VALUE_BYTES
 from epochal.sdk.terminal import terminal
-from epochal.sdk.values import NeedsCareError, encode
+from epochal.sdk.values import encode
 
 if TYPE_CHECKING:
     from epochal.sdk.device import Resolver
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 _ROW = int(RecordType.ROW)
 _UNPLACED_ROW = int(RecordType.UNPLACED_ROW)
-
-# What encoding raises for values that only the slow way can store.
-_UNUSUAL = (NeedsCareError, TypeError, ValueError, OverflowError, RecursionError)
 
 _HAS_GLOBAL_LOCK = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
@@ -100,7 +97,7 @@ class RowLog:
         now = time()
         try:
             payload = encode((self._kind, now, at, data))
-        except _UNUSUAL:
+        except Exception:  # noqa: BLE001  whatever a value raises, the slow way stores the others
             self._log_slowly(self._kind, now, at, data)
             return
         if len(payload) > MAX_VALUE_BYTES:
@@ -130,7 +127,7 @@ class RowLog:
         now = time()
         try:
             payload = encode((kind, now, at, data))
-        except _UNUSUAL:
+        except Exception:  # noqa: BLE001  whatever a value raises, the slow way stores the others
             self._log_slowly(kind, now, at, data)
             return
         if len(payload) > MAX_VALUE_BYTES:
@@ -159,7 +156,7 @@ class RowLog:
                 self._append_checked(kind, now, at, parts.host)
             if parts.late:
                 self._resolve_later(kind, now, at, parts)
-        except MemoryError as error:
+        except Exception as error:  # noqa: BLE001  training goes on
             terminal.internal("storing a row", error)
 
     def _append_checked(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:

@@ -429,6 +429,7 @@ class Run(LaterRunMethods, RowLog):
         self._become_unplaced()
         self._is_foreign = True
         self._log.abandon()
+        self._session.forget()
         self._append = self._append_first
 
     def _append_first(self, payload: bytes) -> None:

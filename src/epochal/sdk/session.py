@@ -6,6 +6,7 @@ A forked child writes a run log of its own in the same folder; nothing of the pa
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +75,7 @@ class Session:
         self.files = folder / "files"
         self._max_buffer_bytes = max_buffer_bytes
         self._summary: SummaryOfFolders | None = None
+        self._lock = threading.Lock()  # of the summary's reading, which remembers how far it got
 
     def open_log(self, kind: WriterKind) -> RunLogWriter:
         """Create a run log for this process.
@@ -107,10 +109,19 @@ class Session:
 
     def summary(self) -> Tree:
         """Return the run's summary of now, earlier sessions included."""
+        with self._lock:
+            return self._summary_so_far().tree()
+
+    def forget(self) -> None:
+        """In a forked child: another thread of the parent may have been reading."""
+        self._lock = threading.Lock()
+        self._summary = None
+
+    def _summary_so_far(self) -> SummaryOfFolders:
         if self._summary is None:
             earlier = sessions_of(self.folder.parent, self.identity.run_id) if self.identity.resumed else []
             self._summary = SummaryOfFolders([*(f for f in earlier if f != self.folder), self.folder])
-        return self._summary.tree()
+        return self._summary
 
 
 class UnrecordedSession:
@@ -131,7 +142,10 @@ class UnrecordedSession:
 
     def summary(self) -> Tree:
         """Return the run's summary of now."""
-        return self._log.state.tree()
+        return self._log.tree()
+
+    def forget(self) -> None:
+        """In a forked child: the log itself is told."""
 
 
 class SummaryLog:
@@ -139,12 +153,19 @@ class SummaryLog:
 
     def __init__(self) -> None:
         self.lost_rows = 0
-        self.state = SummaryState()
+        self._state = SummaryState()
+        self._lock = threading.Lock()
 
     def append(self, payload: bytes) -> None:
         """Fold one record."""
         record: Sequence[Any] = _decode(payload)
-        self.state.add([record])
+        with self._lock:
+            self._state.add([record])
+
+    def tree(self) -> Tree:
+        """Return the summary of now."""
+        with self._lock:
+            return self._state.tree()
 
     def flush(self, timeout_s: float = 0.0) -> bool:
         """Nothing is held back."""
@@ -157,7 +178,8 @@ class SummaryLog:
         return True
 
     def abandon(self) -> None:
-        """Nothing is shared with the parent process."""
+        """In a forked child: go on from what the parent had, with a lock that nobody holds."""
+        self._lock = threading.Lock()
 
 
 _decode = msgspec.msgpack.Decoder().decode

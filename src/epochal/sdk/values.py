@@ -68,17 +68,24 @@ def tidy(value: object, depth: int = 0) -> object:
         return {key_text(k): tidy(v, depth + 1) for k, v in list(value.items())}
     if isinstance(value, (list, tuple, Set, Iterator)):
         return [tidy(v, depth + 1) for v in list(value)]
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
     try:
-        converted = plain(value)
-    except NeedsCareError:
-        converted = _or_repr(_read_now)(value)
+        # What the encoder knows (dataclasses, enums, decimals, …) is stored here as it is on the fast way.
+        return _decode(encode(value))
+    except Exception:  # noqa: BLE001  of a part of it; each part gets its own chance below
+        converted = _or_repr(_convert)(value)
     return text_of(value) if converted is value else tidy(converted, depth + 1)
 
 
-def _read_now(value: object) -> object:
-    from epochal.sdk import arrays
+def _convert(value: object) -> object:
+    """Return `value` one step plainer, waiting for it if it is on a device."""
+    try:
+        return plain(value)
+    except NeedsCareError:
+        from epochal.sdk import arrays
 
-    return arrays.read_now(value)
+        return arrays.read_now(value)
 
 
 def key_text(key: object) -> str:
