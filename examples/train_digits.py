@@ -6,6 +6,7 @@ An ordinary W&B script: with `import wandb` as its first import it runs there un
 """
 
 import argparse
+import time
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -32,6 +33,7 @@ def validate(model: MLPClassifier, images: np.ndarray, labels: np.ndarray) -> di
     return {
         "val/loss": log_loss(labels, probabilities, labels=range(10)),
         "val/accuracy": confusion.trace() / confusion.sum(),
+        "val/worst_digit": per_digit.min(),
         **{f"val_digit/{digit}": accuracy for digit, accuracy in enumerate(per_digit)},
     }
 
@@ -72,11 +74,14 @@ def main() -> None:
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
             features = batch_images[batch].reshape(len(batch), -1)
+            began = time.perf_counter()
             model.partial_fit(features, train_labels[batch], classes=range(10))
+            seconds = time.perf_counter() - began
             wandb.log(
                 {
                     "train/loss": model.loss_,
                     "train/accuracy": model.score(features, train_labels[batch]),
+                    "train/images_per_second": len(batch) / seconds,
                     "weights/hidden_norm": np.linalg.norm(model.coefs_[0]),
                     "weights/output_norm": np.linalg.norm(model.coefs_[1]),
                 }

@@ -108,7 +108,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def train(home: Path, env: dict[str, str], epochs: int | None) -> None:
+def train(
+    home: Path, env: dict[str, str], epochs: int | None, trainings: Sequence[Training] = TRAININGS
+) -> None:
     """Run the trainings side by side and say how each ended.
 
     Raises:
@@ -117,7 +119,7 @@ def train(home: Path, env: dict[str, str], epochs: int | None) -> None:
     more = () if epochs is None else ("--epochs", str(epochs))
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for training in TRAININGS:
+        for training in trainings:
             command = [sys.executable, str(EXAMPLE), "--name", training.name, *training.arguments, *more]
             with (home / f"{training.name}.log").open("wb") as out:
                 running[training.name] = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=home)

@@ -13,32 +13,26 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
 });
 try {
-  const context = await browser.newContext({
-    viewport: { width: 1440, height: 900 },
-    deviceScaleFactor: 1,
-  });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
   await page.goto(link);
-  const origin = new URL(link).origin;
+  const workspace = `${new URL(link).origin}/local/digits`;
   for (const theme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: theme });
-    await page.goto(`${origin}/local/digits`);
-    await picture(page, `workspace-${theme}`);
+    await page.goto(workspace);
+    await picture(`workspace-${theme}`);
     await page.locator('a[href*="/runs/"]').first().click();
-    await picture(page, `run-${theme}`);
+    await page.getByText("Charts", { exact: true }).click();
+    await picture(`run-${theme}`);
+  }
+
+  /** Photograph the page once its charts are there and nothing is on its way. */
+  async function picture(name) {
+    await page.locator("canvas").first().waitFor({ timeout: 20_000 });
+    await page.waitForTimeout(2000);
+    await page.screenshot({ path: path.join(folder, `${name}.png`) });
+    console.log(`${name}.png`);
   }
 } finally {
   await browser.close();
-}
-
-/** Wait until the page has settled: charts are there, and nothing is on its way. */
-async function picture(page, name) {
-  await page.waitForLoadState("load");
-  await page.locator("canvas").first().waitFor({ timeout: 20_000 }).catch(async (error) => {
-    await page.screenshot({ path: path.join(folder, `${name}-failed.png`) });
-    throw error;
-  });
-  await page.waitForTimeout(1500);
-  await page.screenshot({ path: path.join(folder, `${name}.png`) });
-  console.log(`${name}.png`);
 }
