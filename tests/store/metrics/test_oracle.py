@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Buckets, MetricX, SeriesQuery, XAxis
 from epochal.store.metrics.embedded import EmbeddedMetricStore
-from epochal.store.metrics.embedded.editing import ChunkSizes
+from epochal.store.metrics.embedded.chunks import ChunkSizes
 
 if TYPE_CHECKING:
     from tests.store.metrics.conftest import Journal, LoggedRow, Oracle
@@ -89,7 +89,7 @@ questions = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(bursts(), min_size=1, max_size=8), st.lists(questions, min_size=1, max_size=6))
 def test_every_answer_is_that_of_plain_dictionaries(
     new_journal: type[Journal], new_oracle: type[Oracle], history: list[Burst], asked: list[Question]

@@ -5,6 +5,7 @@ Files are named by number, never by a project's name, so no name can lead out of
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class MetricStores:
     @contextmanager
     def use(self, store_file: str) -> Iterator[MetricStore]:
         """Give the store of a project (`ProjectRecord.store_file`); it stays open meanwhile."""
-        if not store_file.removesuffix(".db").isdecimal():
+        if not re.fullmatch(r"[0-9]+\.db", store_file):
             raise ValueError(f"a store file is a number and .db, not {store_file!r}")
         with self._lock:
             store = self._open.get(store_file)
@@ -51,6 +52,11 @@ class MetricStores:
         finally:
             with self._lock:
                 self._release(store_file)
+
+    def highest_number(self) -> int:
+        """Return the highest number that a file has, used or not; 0 if there is none."""
+        names = (path.name.partition(".")[0] for path in self._folder.iterdir())
+        return max((int(name) for name in names if name.isdecimal() and name.isascii()), default=0)
 
     def close(self) -> None:
         """Close every store."""

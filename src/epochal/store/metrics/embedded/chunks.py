@@ -11,8 +11,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar, cast
 
+import msgspec
 import numpy as np
 
 from epochal.store.metrics.embedded.codec import Array, pack, unpack
@@ -25,6 +27,24 @@ _HEAD = "chunk_no, is_sealed, first_step, last_step, n, axis_no, length(body)"
 _SERIES = (
     "series_no, through, type, n_points, first_step, last_step, min_time, max_time, is_time_sorted, top_level"
 )
+
+
+class ChunkSizes(msgspec.Struct, frozen=True):
+    """How series are cut up."""
+
+    points_a_chunk: int = 4096
+    buckets_a_chunk: int = 1024
+    points_a_bucket: int = 32  # of the first level
+    buckets_a_bucket: int = 4  # of the levels above
+    # Other values than numbers vary in size, so their chunks are full by bytes.
+    other_chunk_bytes: int = 1 << 20
+    # Small chunks of like size are merged when there are so many: each point is rewritten about once for
+    # every factor of eight between what one compaction brings and a full chunk.
+    merge_width: int = 8
+
+    def min_other_bytes(self) -> int:
+        """Return what another value counts at least, so that their chunks are bounded in number too."""
+        return max(1, self.other_chunk_bytes // self.points_a_chunk)
 
 
 class SeriesRow(NamedTuple):
@@ -54,39 +74,46 @@ class ChunkHead(NamedTuple):
     n_bytes: int
 
 
-class AxisCache:
-    """Decoded axes by number, the least recently used ones forgotten beyond `max_bytes`."""
+Decoded = TypeVar("Decoded", Axis, Points, Stats)
+
+
+class ChunkCache:
+    """Decoded axes, points and buckets by number, the least recently used ones forgotten beyond `max_bytes`.
+
+    Numbers are never used again in a file, so what is kept cannot be out of date.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._n_bytes = 0
-        self._axes: OrderedDict[int, Axis] = OrderedDict()
+        self._kept: OrderedDict[tuple[type, int], Axis | Points | Stats] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, axis_no: int) -> Axis | None:
-        """Return the axis if it is at hand."""
+    def get(self, kind: type[Decoded], number: int, load: Callable[[], Decoded]) -> Decoded:
+        """Return the axis of that number, or what the chunk of that number holds; by `load` if need be."""
+        key = (kind, number)
         with self._lock:
-            axis = self._axes.get(axis_no)
-            if axis is not None:
-                self._axes.move_to_end(axis_no)
-            return axis
-
-    def put(self, axis_no: int, axis: Axis) -> None:
-        """Keep `axis`."""
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return cast("Decoded", found)
+        loaded = load()
         with self._lock:
-            if axis_no not in self._axes:
-                self._axes[axis_no] = axis
-                self._n_bytes += _axis_bytes(axis)
+            if key not in self._kept:
+                self._kept[key] = loaded
+                self._n_bytes += _n_bytes(loaded)
             while self._n_bytes > self._max_bytes:
-                self._n_bytes -= _axis_bytes(self._axes.popitem(last=False)[1])
+                self._n_bytes -= _n_bytes(self._kept.popitem(last=False)[1])
+        return loaded
 
 
 class Chunks:
     """Reads chunks by one connection, in whatever transaction it is."""
 
-    def __init__(self, connection: sqlite3.Connection, axes: AxisCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: ChunkCache, sizes: ChunkSizes) -> None:
+        self.sizes = sizes
         self._execute = connection.execute
-        self._axes = axes
+        self._cache = cache
 
     def series(self, run_no: int, stream: int, kind: int, key: str) -> SeriesRow | None:
         """Return the series, or None if nothing of it is in chunks."""
@@ -190,17 +217,18 @@ class Chunks:
 
     def axis(self, head: ChunkHead, level: int) -> Axis:
         """Return the steps and times of a chunk."""
-        axis = self._axes.get(head.axis_no)
-        if axis is None:
+
+        def load() -> Axis:
             (body,) = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
-            axis = decode_axis(body, level)
-            self._axes.put(head.axis_no, axis)
-        return axis
+            return decode_axis(body, level)
+
+        return self._cache.get(Axis, head.axis_no, load)
 
     def points(self, head: ChunkHead) -> Points:
         """Return what a chunk of level 0 holds."""
-        axis = self.axis(head, 0)
-        return decode_points(axis, self._body(head))
+        return self._cache.get(
+            Points, head.chunk_no, lambda: decode_points(self.axis(head, 0), self._body(head))
+        )
 
     def level(self, head: ChunkHead, level: int) -> Level:
         """Return what a chunk of a higher level holds."""
@@ -208,7 +236,7 @@ class Chunks:
 
     def stats(self, head: ChunkHead) -> Stats:
         """Return the buckets of a chunk of a higher level."""
-        return decode_stats(self._body(head))
+        return self._cache.get(Stats, head.chunk_no, lambda: decode_stats(self._body(head)))
 
     def _body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()
@@ -273,5 +301,12 @@ def decode_stats(data: bytes) -> Stats:
     return Stats._make([*values.reshape(5, -1), n_points, *counts.reshape(3, -1)])
 
 
-def _axis_bytes(axis: Axis) -> int:
-    return 500 + 8 * 4 * axis.first_step.size
+def _n_bytes(kept: Axis | Points | Stats) -> int:
+    if isinstance(kept, Points):
+        # Steps and times are the axis's; other values are Python objects.
+        return 500 + 9 * len(kept) + sum(60 + len(value) for value in _objects(kept))
+    return 500 + 8 * len(kept) * kept[0].size
+
+
+def _objects(points: Points) -> list[bytes]:
+    return [] if points.objects is None else list(points.objects)

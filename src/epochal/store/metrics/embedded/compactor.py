@@ -29,10 +29,11 @@ from epochal.store.metrics.embedded.chunks import (
     NUMBERS,
     OTHERS,
     ROWS,
+    ChunkSizes,
     SeriesRow,
     encode_axis,
 )
-from epochal.store.metrics.embedded.editing import ChunkSizes, Edit, edit_series
+from epochal.store.metrics.embedded.editing import Edit, edit_series
 from epochal.store.metrics.embedded.keys import better_type, type_of_points
 from epochal.store.metrics.embedded.points import Points
 from epochal.store.metrics.embedded.pyramid import Axis

@@ -8,7 +8,8 @@ is read at its own resolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,7 @@ from epochal.store.metrics.embedded.pyramid import (
     Floats,
     Ints,
     Stats,
+    concat_axes,
     concat_stats,
     merge_stats,
     single,
@@ -68,9 +70,9 @@ class LevelsLine:
         exact = n_points <= grid.n_cells
         inside = self._exact(descent) if exact else _on_grid(descent.parts, grid)
         return Reading(
-            None if before is None else self._point(self._history.step_at_or_before(before)),
+            None if before is None else self._beyond(self._history.point_at_or_before(before)),
             inside,
-            None if after is None else self._point(self._history.step_at_or_after(after)),
+            None if after is None else self._beyond(self._history.point_at_or_after(after)),
             n_points,
             exact,
         )
@@ -95,12 +97,11 @@ class LevelsLine:
         x = self.x_of_points(points)
         return Part(x, x, single(points.floats()))
 
-    def _point(self, step: int | None) -> Part | None:
-        if step is None:
+    def _beyond(self, point: Points | None) -> Part | None:
+        if point is None:
             return None
-        points = self._history.points(step, step)
-        x = self.x_of_points(points)
-        return Part(x, x, single(points.floats()))
+        x = self.x_of_points(point)
+        return Part(x, x, single(point.floats()))
 
 
 class _Descent:
@@ -131,55 +132,80 @@ class _Descent:
         if level == 0:
             self._take_points(first_step, last_step)
             return
-        begin = first_step
-        for head in self._chunks.heads(self._series.series_no, level, first_step, last_step):
-            axis = self._chunks.axis(head, level)
-            a = int(np.searchsorted(axis.last_step, begin, "left"))
+        heads = self._chunks.heads(self._series.series_no, level, first_step, last_step)
+        if heads:
+            axis = concat_axes([self._chunks.axis(head, level) for head in heads])
+            a = int(np.searchsorted(axis.last_step, first_step, "left"))
             b = int(np.searchsorted(axis.first_step, last_step, "right"))
             if a < b:
-                self._take_buckets(level, head, slice(a, b), begin)
-                begin = int(axis.last_step[b - 1]) + 1
+                self._take_buckets(level, heads, axis.at(slice(a, b)), a, first_step)
+                first_step = int(axis.last_step[b - 1]) + 1
         # The rest is not in this level yet.
-        self.go_down(level - 1, begin, last_step)
+        self.go_down(level - 1, first_step, last_step)
 
-    def _take_buckets(self, level: int, head: ChunkHead, where: slice, begin: int) -> None:
-        """Take the buckets of a chunk at `where`, which answer for the steps from `begin` on."""
-        axis = self._chunks.axis(head, level).at(where)
+    def _take_buckets(
+        self, level: int, heads: Sequence[ChunkHead], axis: Axis, offset: int, begin: int
+    ) -> None:
+        """Take the buckets with `axis`, at `offset` in `heads`; they answer for the steps from `begin` on."""
         owned = np.append(np.int64(begin), axis.last_step[:-1] + 1)
         x, x_last = self._line.x_of_axis(axis)
         x_owned = owned.astype(np.float64) if self._late_steps.size else x
-        is_before, is_after = x_last < self._low, x_owned > self._high
-        if is_before.any():
-            self._see_before(int(axis.last_step[np.flatnonzero(is_before)[-1]]))
-        if is_after.any():
-            self._see_after(int(owned[np.flatnonzero(is_after)[0]]))
-        is_inside = ~(is_before | is_after)
-        is_coarse = is_inside & self._is_coarse(axis, owned, x_owned, x_last, is_inside)
-        stats: Stats | None = None
-        for first, last in _runs(is_inside, is_coarse):
-            if is_coarse[first]:
-                self.go_down(level - 1, int(owned[first]), int(axis.last_step[last]))
+        first = int(np.searchsorted(x_last, self._low, "left"))
+        after = int(np.searchsorted(x_owned, self._high, "right"))
+        if first:
+            self._see_before(int(axis.last_step[first - 1]))
+        if after < owned.size:
+            self._see_after(int(owned[after]))
+        if first >= after:
+            return
+        inside = slice(first, after)
+        is_coarse = self._is_coarse(axis.at(inside), owned[inside], x_owned[inside], x_last[inside])
+        for run_begin, run_end in _runs(is_coarse):
+            run = slice(first + run_begin, first + run_end)
+            first_step, last_step = int(owned[run.start]), int(axis.last_step[run.stop - 1])
+            if is_coarse[run_begin]:
+                self.go_down(self._below(level, x_last[run] - x[run]), first_step, last_step)
                 continue
-            if stats is None:
-                stats = self._chunks.stats(head)
-            run = slice(where.start + first, where.start + last + 1)
-            self._see_inside(int(axis.first_step[first]), int(axis.last_step[last]))
-            self.parts.append(Part(x[first : last + 1], x_last[first : last + 1], stats.at(run)))
+            self._see_inside(int(axis.first_step[run.start]), last_step)
+            stats = self._stats(heads, offset + run.start, offset + run.stop)
+            self.parts.append(Part(x[run], x_last[run], stats))
 
-    def _is_coarse(
-        self, axis: Axis, owned: Ints, x: Floats, x_last: Floats, is_inside: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
+    def _is_coarse(self, axis: Axis, owned: Ints, x: Floats, x_last: Floats) -> NDArray[np.bool_]:
         """Return which buckets cannot stand for their points."""
-        is_coarse = is_inside & ((x < self._low) | (x_last > self._high))
+        is_coarse = (x < self._low) | (x_last > self._high)
         if self._late_steps.size:
             is_coarse |= np.searchsorted(self._late_steps, owned, "left") != np.searchsorted(
                 self._late_steps, axis.last_step, "right"
             )
         width = x_last - x
-        is_wide = is_inside & ~is_coarse & (width > self._cell)
-        if is_wide.sum() <= _WIDE_SHARE * is_inside.sum():
+        is_wide = width > self._cell
+        if is_wide.sum() <= _WIDE_SHARE * width.size:
             is_wide &= width > _TOO_WIDE * self._cell
         return is_coarse | is_wide
+
+    def _below(self, level: int, width: Floats) -> int:
+        """Return the level at which to go on below neighbouring buckets of `level`, given their widths.
+
+        A good guess saves reading levels in between; any answer below `level` gives a right chart.
+        """
+        sizes = self._chunks.sizes
+        n_points = width.size * sizes.points_a_bucket * sizes.buckets_a_bucket ** (level - 1)
+        if n_points <= sizes.points_a_chunk:
+            return 0
+        typical = float(np.median(width))
+        if not typical > self._cell > 0.0:
+            return level - 1
+        return max(0, level - math.ceil(math.log(typical / self._cell, sizes.buckets_a_bucket)))
+
+    def _stats(self, heads: Sequence[ChunkHead], begin: int, end: int) -> Stats:
+        """Return the buckets from `begin` to before `end`, counted over `heads`."""
+        parts, at = [], 0
+        for head in heads:
+            a, b = max(begin - at, 0), min(end - at, head.n)
+            if a < b:
+                parts.append(self._chunks.stats(head).at(slice(a, b)))
+            at += head.n
+        return concat_stats(parts)
 
     def _take_points(self, first_step: int, last_step: int) -> None:
         points = self._line.history.points(first_step, last_step)
@@ -210,13 +236,10 @@ class _Descent:
         self.inside = min(first, first_step), max(last, last_step)
 
 
-def _runs(is_inside: NDArray[np.bool_], is_coarse: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last position of each run of neighbours inside that are alike."""
-    kinds = is_inside.astype(np.int8) + is_coarse
-    starts = np.flatnonzero(np.append(True, kinds[1:] != kinds[:-1])).tolist()
-    for first, after in pairwise([*starts, kinds.size]):
-        if kinds[first]:
-            yield first, after - 1
+def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the half-open range of each run of equal neighbours."""
+    starts = (np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist()
+    return pairwise([0, *starts, flags.size])
 
 
 def _on_grid(parts: list[Part], grid: Grid) -> Part:

@@ -23,29 +23,12 @@ from epochal.store.metrics.embedded.chunks import (
     OTHERS,
     ChunkHead,
     Chunks,
+    ChunkSizes,
     encode_points,
     encode_stats,
 )
 from epochal.store.metrics.embedded.points import Points, concat, overlay
 from epochal.store.metrics.embedded.pyramid import Axis, Ints, Level, coarsen, concat_levels, summarise
-
-
-class ChunkSizes(msgspec.Struct, frozen=True):
-    """How series are cut up."""
-
-    points_a_chunk: int = 4096
-    buckets_a_chunk: int = 1024
-    points_a_bucket: int = 32  # of the first level
-    buckets_a_bucket: int = 4  # of the levels above
-    # Other values than numbers vary in size, so their chunks are full by bytes.
-    other_chunk_bytes: int = 1 << 20
-    # Small chunks of like size are merged when there are so many: each point is rewritten about once for
-    # every factor of eight between what one compaction brings and a full chunk.
-    merge_width: int = 8
-
-    def min_other_bytes(self) -> int:
-        """Return what another value counts at least, so that their chunks are bounded in number too."""
-        return max(1, self.other_chunk_bytes // self.points_a_chunk)
 
 
 class NewChunk(NamedTuple):

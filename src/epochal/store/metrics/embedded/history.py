@@ -35,7 +35,11 @@ class SeriesHistory:
 
     def last_step(self) -> int | None:
         """Return the greatest step that has a number, None if there are none."""
-        return self.step_at_or_before(MAX_STEP)
+        if self._others is None and self.series is not None and self.tail.objects is None:
+            ends = [self.series.last_step, *self.tail.steps[-1:].tolist()]
+            return max(int(step) for step in ends if step is not None)
+        point = self.point_at_or_before(MAX_STEP)
+        return None if point is None else int(point.steps[0])
 
     def has_levels(self) -> bool:
         """Return whether there are levels above the points."""
@@ -64,28 +68,28 @@ class SeriesHistory:
         both = last_wins(concat([points for points in below if len(points)]))
         return overlay(both, self.tail.between(first_step, last_step))
 
-    def step_at_or_before(self, step: int) -> int | None:
-        """Return the greatest step up to `step` that has a number, None if there is none."""
+    def point_at_or_before(self, step: int) -> Points | None:
+        """Return the last number up to `step`, None if there is none."""
         while True:
             begin = None
             if self.series is not None:
                 begin = self.chunks.chunk_start_before(self.series.series_no, step)
             points = self.points(MIN_STEP if begin is None else begin, step)
             if len(points):
-                return int(points.steps[-1])
+                return points.at(slice(-1, None))
             if begin is None:
                 return None
             step = begin - 1
 
-    def step_at_or_after(self, step: int) -> int | None:
-        """Return the least step from `step` on that has a number, None if there is none."""
+    def point_at_or_after(self, step: int) -> Points | None:
+        """Return the first number from `step` on, None if there is none."""
         while True:
             end = None
             if self.series is not None:
                 end = self.chunks.chunk_end_after(self.series.series_no, step)
             points = self.points(step, MAX_STEP if end is None else end)
             if len(points):
-                return int(points.steps[0])
+                return points.at(slice(0, 1))
             if end is None:
                 return None
             step = end + 1

@@ -23,10 +23,12 @@ class Grid(NamedTuple):
 
     def cells(self, x: Floats) -> Positions:
         """Return the cell of each x; what is outside counts to the nearest one."""
-        width = self.high - self.low
+        low, width = self.low, self.high - self.low
+        if width == np.inf:
+            x, low, width = x / 2, low / 2, self.high / 2 - low / 2
         if not width > 0:
             return np.zeros(x.size, np.intp)
-        cells = ((x - self.low) / width * self.n_cells).astype(np.intp)
+        cells = ((x - low) / width * self.n_cells).astype(np.intp)
         return np.clip(cells, 0, self.n_cells - 1)
 
 

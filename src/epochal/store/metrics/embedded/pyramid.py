@@ -160,5 +160,9 @@ def concat_levels(parts: Sequence[Level]) -> Level:
     """Return `parts`, of which there is at least one, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    axis = Axis._make(map(np.concatenate, zip(*(part.axis for part in parts), strict=True)))
-    return Level(axis, concat_stats([part.stats for part in parts]))
+    return Level(concat_axes([part.axis for part in parts]), concat_stats([part.stats for part in parts]))
+
+
+def concat_axes(parts: Sequence[Axis]) -> Axis:
+    """Return `parts`, of which there is at least one, one after the other."""
+    return parts[0] if len(parts) == 1 else Axis._make(map(np.concatenate, zip(*parts, strict=True)))

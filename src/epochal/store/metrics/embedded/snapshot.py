@@ -12,13 +12,14 @@ from typing import NamedTuple
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.blocks import TailBlock, TailCache
-from epochal.store.metrics.embedded.chunks import AxisCache, Chunks
+from epochal.store.metrics.embedded.chunks import ChunkCache, Chunks, ChunkSizes
 from epochal.store.metrics.embedded.schema import connect
 from epochal.wire.block import Block, decode
 
 STREAM_NUMBERS: dict[Stream, int] = {"history": 0, "system": 1}
 
 _MAX_IDLE_CONNECTIONS = 8
+_CHUNK_CACHE_BYTES = 64 << 20
 
 
 class RunRow(NamedTuple):
@@ -34,9 +35,9 @@ class RunRow(NamedTuple):
 class Snapshot:
     """A read transaction and what was looked up in it."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: TailCache, axes: AxisCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: TailCache, chunks: Chunks) -> None:
         self.connection = connection
-        self.chunks = Chunks(connection, axes)
+        self.chunks = chunks
         self._cache = cache
         self._runs: dict[RunId, RunRow | None] = {}
         self._tails: dict[int, list[tuple[int, TailBlock]]] = {}
@@ -98,8 +99,9 @@ class Snapshot:
 class Snapshots:
     """Hands out snapshots of one file; connections are used again."""
 
-    def __init__(self, path: Path, cache: TailCache, axes: AxisCache) -> None:
-        self._path, self._cache, self._axes = path, cache, axes
+    def __init__(self, path: Path, cache: TailCache, sizes: ChunkSizes) -> None:
+        self._path, self._cache, self._sizes = path, cache, sizes
+        self._chunk_cache = ChunkCache(_CHUNK_CACHE_BYTES)
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
@@ -111,7 +113,8 @@ class Snapshots:
         try:
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection, self._cache, self._axes)
+                chunks = Chunks(connection, self._chunk_cache, self._sizes)
+                yield Snapshot(connection, self._cache, chunks)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:

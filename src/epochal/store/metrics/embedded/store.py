@@ -27,10 +27,9 @@ from epochal.store.metrics.contract import (
 )
 from epochal.store.metrics.embedded.background import Background
 from epochal.store.metrics.embedded.blocks import TailCache, check_block, is_sample, n_values
-from epochal.store.metrics.embedded.chunks import AxisCache
+from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
-from epochal.store.metrics.embedded.editing import ChunkSizes
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import scan_rows
 from epochal.store.metrics.embedded.schema import connect, open_file
@@ -39,7 +38,6 @@ from epochal.store.metrics.embedded.snapshot import Snapshots
 from epochal.wire.block import Block, decode, encode
 
 _CACHE_BYTES = 64 << 20
-_AXES_BYTES = 64 << 20
 _BLOCKS_A_PAGE = 16
 
 
@@ -60,7 +58,7 @@ class EmbeddedMetricStore:
         open_file(path)
         self.path = path
         self._cache = TailCache(_CACHE_BYTES)
-        self._snapshots = Snapshots(path, self._cache, AxisCache(_AXES_BYTES))
+        self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes())
         self._writing = threading.Lock()
         self._connection = connect(path)
         # What the compactor writes can be written again, so it does not wait for the disk.
