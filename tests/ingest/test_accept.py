@@ -273,6 +273,27 @@ def test_metadata_that_a_crash_left_behind_catches_up(data: DataFolder, new_log:
     ]
 
 
+def test_lost_metadata_never_mixes_a_project_with_the_history_of_another(
+    data: DataFolder, new_log: NewLog
+) -> None:
+    one = new_log("r1", project="one")
+    two = new_log("r2", "writer02", project="two")
+    one.row(0, {"a": 1})
+    two.row(0, {"b": 2})
+    data.ingest.accept(blocks_of(one.path) + blocks_of(two.path))
+    data.close()
+    for path in data.path.glob("metadata.db*"):
+        path.unlink()
+
+    data.reopen()
+    data.ingest.accept(blocks_of(two.path))
+    data.ingest.accept(blocks_of(one.path))
+
+    assert data.rows("r1", "one") == [(0, {"a": 1})]
+    assert data.rows("r2", "two") == [(0, {"b": 2})]
+    assert data.counts("r2", "two") == {"b": 1}
+
+
 def test_a_store_that_fails_leaves_nothing_half_done(data: DataFolder, new_log: NewLog) -> None:
     log = new_log()
     log.row(0, {"loss": 1.0})

@@ -192,7 +192,9 @@ class Ingest:
             return folds
         entity, project, _ = names[0]
         with self._metadata.write() as connection:
-            project_key = self._metadata.projects.ensure(connection, entity, project, now=now)
+            # Above every file that is there: were the metadata lost, an old file may be of any project.
+            above = self._stores.highest_number()
+            project_key = self._metadata.projects.ensure(connection, entity, project, now=now, above=above)
             new = [run_id for *_, run_id in names if (entity, project, run_id) not in folds]
             keys = self._metadata.runs.ensure(connection, project_key, new, now=now) if new else {}
             for run_id, key in keys.items():

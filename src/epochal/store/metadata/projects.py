@@ -12,6 +12,7 @@ from epochal.store.metadata.records import CRASHED_AFTER_S, ProjectRecord
 from epochal.store.metadata.tables import projects, runs
 
 _INSERT = insert_missing(projects)
+_HIGHEST = select(func.max(projects.c.key))
 _KEY = select(projects.c.key).where(
     projects.c.entity == bindparam("entity_"), projects.c.name == bindparam("name_")
 )
@@ -69,9 +70,19 @@ class Projects:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def ensure(self, connection: Connection, entity: str, name: str, *, now: float) -> int:
-        """Return the key of a project, which is made if it is new."""
-        row = {"entity": entity, "name": name, "created_at": now, "last_active": now}
+    def ensure(self, connection: Connection, entity: str, name: str, *, now: float, above: int = 0) -> int:
+        """Return the key of a project, which is made if it is new.
+
+        Args:
+            connection: of `write`.
+            entity: of the project.
+            name: of the project.
+            now: Unix seconds.
+            above: a new project's key is higher than this one.
+        """
+        row: dict[str, object] = {"entity": entity, "name": name, "created_at": now, "last_active": now}
+        if above > (connection.execute(_HIGHEST).scalar_one() or 0):
+            row["key"] = above + 1
         connection.execute(_INSERT, row)
         return int(connection.execute(_KEY, {"entity_": entity, "name_": name}).scalar_one())
 
