@@ -20,6 +20,7 @@ test("every key stands in exactly one group, in the order of the page", () => {
   const keys = [
     "network.recv",
     "gpu.10.gpu",
+    "gpu.2.temp",
     "gpu.2.gpu",
     "weird",
     "cpu",
@@ -29,5 +30,5 @@ test("every key stands in exactly one group, in the order of the page", () => {
   const groups = groupSystemKeys(keys);
   expect(groups.map((each) => each.group)).toEqual(["CPU", "Memory", "GPU", "Disk", "Network", "Other"]);
   expect(groups.flatMap((each) => each.keys).sort()).toEqual([...keys].sort());
-  expect(groups[2]?.keys).toEqual(["gpu.2.gpu", "gpu.10.gpu"]);
+  expect(groups[2]?.keys).toEqual(["gpu.2.gpu", "gpu.2.temp", "gpu.10.gpu"]);
 });

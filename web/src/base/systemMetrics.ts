@@ -83,14 +83,28 @@ function otherMetric(name: string): SystemMetric {
   return { group: group ?? "Other", title: name, unit: "" };
 }
 
+const RANKS = [...Object.keys(KNOWN), ...Object.keys(GPU), ...Object.keys(DISK)];
+
+/** The device that a key is about: all figures of one stand together. */
+function ownerOf(key: string): string {
+  return /^(gpu\.(?:process\.)?\d+|disk\..+)\.[^.]+$/.exec(key)?.[1] ?? "";
+}
+
+/** Within a device, what is looked at first comes first. */
+function rankOf(key: string): number {
+  const [name = key] = key.split("/l:");
+  const rank = RANKS.indexOf(KNOWN[name] === undefined ? (name.split(".").at(-1) ?? name) : name);
+  return rank < 0 ? RANKS.length : rank;
+}
+
 /** Returns the keys by group, in the order of a page; a group without keys is left out. */
 export function groupSystemKeys(keys: readonly string[]): { group: SystemGroup; keys: string[] }[] {
   const titles = new Map(keys.map((key) => [key, systemMetric(key)]));
-  const compare = new Intl.Collator("en", { numeric: true }).compare;
+  const { compare } = new Intl.Collator("en", { numeric: true });
   return SYSTEM_GROUPS.map((group) => ({
     group,
     keys: keys
       .filter((key) => titles.get(key)?.group === group)
-      .sort((a, b) => compare(titles.get(a)?.title ?? a, titles.get(b)?.title ?? b) || compare(a, b)),
+      .sort((a, b) => compare(ownerOf(a), ownerOf(b)) || rankOf(a) - rankOf(b) || compare(a, b)),
   })).filter((each) => each.keys.length > 0);
 }

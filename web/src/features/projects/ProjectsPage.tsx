@@ -10,6 +10,7 @@ import { Button } from "@/ui/Button";
 import { SearchBox } from "@/ui/fields";
 import { Failure, Progress } from "@/ui/messages";
 import { useShortcut } from "@/ui/shortcuts";
+import { useTitle } from "@/ui/useTitle";
 
 import { FirstProject } from "./FirstProject";
 import { arrangeProjects, type ProjectsState } from "./projectsState";
@@ -29,6 +30,7 @@ export function ProjectsPage({ state, onChange }: ProjectsPageProps) {
   const { data, error, refetch, isFetching } = useProjects(first);
   const search = useRef<HTMLInputElement>(null);
   useLive(null);
+  useTitle("Projects");
   useShortcut("/", "Search", () => search.current?.focus());
   const projects = useMemo(
     () => arrangeProjects(data?.edges.map((edge) => edge.node) ?? [], state),

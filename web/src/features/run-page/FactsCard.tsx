@@ -5,6 +5,16 @@ import type { FactGroup } from "./metadata";
 
 /** A few recorded facts; code among them can be copied. */
 export function FactsCard({ group }: { readonly group: FactGroup }) {
+  if (group.facts.every(({ text }) => text === null)) {
+    return (
+      <section className="ep-card" aria-label={group.title}>
+        <header>
+          <h2>{group.title}</h2>
+          <span className="ep-faint">not recorded</span>
+        </header>
+      </section>
+    );
+  }
   return (
     <section className="ep-card" aria-label={group.title}>
       <header>

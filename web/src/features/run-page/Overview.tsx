@@ -2,6 +2,8 @@ import { useMemo } from "react";
 
 import type { JsonMap } from "@/base/json";
 
+import { isAlive } from "@/data/runState";
+
 import { EndCard } from "./EndCard";
 import { LossCard } from "./LossCard";
 import { factGroups, packagesOf } from "./metadata";
@@ -46,7 +48,11 @@ export function Overview({ run, state, onChange }: RunPageProps & { readonly run
             value={summary}
             search={state.summary}
             onSearch={(text) => onChange({ summary: text })}
-            empty="Nothing yet. The last value of each metric lands here as it is logged."
+            empty={
+              isAlive(run.state)
+                ? "Nothing yet. The last value of each metric lands here as it is logged."
+                : "Nothing was logged."
+            }
             {...tree}
           />
         </div>

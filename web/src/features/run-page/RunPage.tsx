@@ -9,6 +9,8 @@ import type { ProjectRef } from "@/data/services";
 import { useLiveSeries } from "@/data/useSeries";
 import { Failure, Message, Progress } from "@/ui/messages";
 
+import { useTitle } from "@/ui/useTitle";
+
 import { ChartsTab } from "./ChartsTab";
 import { LogsTab } from "./LogsTab";
 import { Overview } from "./Overview";
@@ -30,6 +32,7 @@ export function RunPage({ project, runId, state, onChange }: RunPageProps) {
   useLive(project);
   useLiveSeries(project);
   const { data: run, error, isLoading, refetch, dataUpdatedAt } = useRun(project, runId);
+  useTitle(visibleText(run?.displayName ?? runId));
   if (run === null) return <NoSuchRun project={project} runId={runId} />;
   if (run === undefined) {
     if (error === null) return <RunSkeleton isLoading={isLoading} />;

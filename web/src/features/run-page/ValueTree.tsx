@@ -127,11 +127,16 @@ function Leaf({ row }: { readonly row: TreeRow }) {
         data-nan={text === "NaN" || text.endsWith("∞")}
         title={full.length > 2000 ? `${full.slice(0, 2000)}…` : full}
       >
-        <bdi>{visibleText(text.slice(0, 4 * LONG_VALUE)) || "“”"}</bdi>
+        <bdi>{visibleText(oneLine(text)) || "“”"}</bdi>
       </span>
       <CopyButton label={`Copy ${row.path}`} text={() => full} />
     </>
   );
+}
+
+/** The beginning of a text, with its line breaks told. */
+function oneLine(text: string): string {
+  return text.slice(0, 4 * LONG_VALUE).replaceAll("\n", " ↵ ");
 }
 
 function hasNoSelection(): boolean {
