@@ -149,8 +149,10 @@ def test_a_full_disk_neither_raises_nor_loses_and_heals_by_itself(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
 
+    assert writer.flush(timeout_s=20)
+    writer.append(encode((1, 1.0, 1000, {})))
     assert writer.close(timeout_s=20)
-    assert steps_of(path) == list(range(1000))
+    assert steps_of(path) == list(range(1001))
     assert read_all(path)[1].losses == []
 
 
@@ -183,6 +185,28 @@ def test_a_closed_descriptor_is_opened_again(tmp_path: Path) -> None:
     writer.close()
 
     assert steps_of(tmp_path / "w1.runlog") == [0, 1]
+
+
+def test_rows_never_go_into_what_the_program_opened_instead(tmp_path: Path) -> None:
+    """A daemon closes everything and opens its own files, which get the lowest numbers."""
+    script = f"""
+    import os, msgspec
+    from pathlib import Path
+    from epochal.runlog.format import Header
+    from epochal.runlog.writer import RunLogWriter
+    header = Header(run_id="r", project="p", entity=None, writer="w", kind="primary", start_time=1.0)
+    writer = RunLogWriter(Path({str(tmp_path / "w.runlog")!r}), header)
+    os.closerange(3, 4096)
+    theirs = [os.open(f"{tmp_path}/theirs{{i}}", os.O_WRONLY | os.O_CREAT) for i in range(20)]
+    for step in range(200):
+        writer.append(msgspec.msgpack.encode((1, 1.0, step, {{}})))
+    writer.close()
+    os.write(theirs[0], b"still open")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60, check=True)
+
+    assert sorted(p.stat().st_size for p in tmp_path.glob("theirs*")) == [0] * 19 + [len("still open")]
+    assert steps_of(tmp_path / "w.runlog") == list(range(200))
 
 
 def test_an_existing_file_is_never_written_to(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ writes, memory is bounded, and what did not fit is counted, not hidden.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import sys
 import threading
 import time
@@ -35,6 +37,7 @@ RETRY_EVERY_S = 0.5
 # Every write is timed at the beginning of a file and after a slow one, then one in so many bytes.
 TIME_ALL_BYTES = 4096
 TIME_EVERY_BYTES = 2048
+HIGH_DESCRIPTOR = 512
 
 _BUSY = -1
 _HEADER_BYTES = FRAME_HEADER.size
@@ -50,6 +53,7 @@ class RunLogWriter:
         path: of the file, which must not exist.
         header: goes into the first frame.
         on_trouble: called once with a sentence for the user when writing turns slow or impossible.
+        on_pause: called once in about `TIME_EVERY_BYTES`, for what is to be looked at now and then.
         max_buffer_bytes: held in memory at most while the file system refuses or is slow.
 
     Raises:
@@ -62,6 +66,7 @@ class RunLogWriter:
         header: Header,
         *,
         on_trouble: Callable[[str], None] | None = None,
+        on_pause: Callable[[], None] | None = None,
         max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> None:
         self.path = path
@@ -80,8 +85,14 @@ class RunLogWriter:
         self._slow_s = 0.0
         self._slow_since = 0.0
         self._on_trouble = on_trouble
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._on_pause = on_pause
+        self._is_slow = False
+        self._identity = (0, 0)  # of the file, device and inode
+        self._fd = -1
+        self._open(os.O_CREAT | os.O_EXCL)
         self._offset = os.write(self._fd, MAGIC)
+        if self._offset != len(MAGIC):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         self.append(_encoder.encode((RecordType.HEADER, header.start_time, header)))
 
     @property
@@ -134,7 +145,8 @@ class RunLogWriter:
 
     def sync(self) -> None:
         """Ask the operating system to put the file on the disk."""
-        os.fsync(self._fd)
+        if self._is_ours():
+            os.fsync(self._fd)
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Write what is buffered and close; return whether everything is in the file."""
@@ -146,16 +158,18 @@ class RunLogWriter:
             self._closed = True
             self._careful_from = 0
             self._wake.set()
-            os.close(self._fd)
+            if self._is_ours():
+                os.close(self._fd)
             self._fd = -1
         return done and self.lost_rows == 0
 
     def abandon(self) -> None:
         """Close the file descriptor in a forked child, touching nothing that a lock guards."""
+        is_ours = self._is_ours()
         fd, self._fd = self._fd, -1
         self._closed = True
         self._careful_from = 0
-        if fd >= 0:
+        if is_ours:
             os.close(fd)
 
     def _append_waiting(self) -> None:
@@ -177,6 +191,11 @@ class RunLogWriter:
             self._put_in_buffer(frame(payload, offset))
             return
         self._careful_from = sys.maxsize
+        if self._on_pause is not None:
+            self._on_pause()
+        if not self._is_ours() and not self._reopen():
+            self._start_buffering(frame(payload, offset), "was closed and cannot be opened again")
+            return
         began = perf_counter()
         self.append(payload)
         self._count_slow(perf_counter() - began)
@@ -200,13 +219,37 @@ class RunLogWriter:
         """Keep what the file system did not take of a frame: a full disk may cut one anywhere."""
         self._start_buffering(frame(payload, offset)[n_written:], "could not be written whole (disk full?)")
 
-    def _reopen(self) -> bool:
-        """Open the file again: programs that become daemons close every descriptor they find."""
+    def _open(self, flags: int) -> None:
+        """Open the file, under a number that nobody is likely to be given next.
+
+        Programs that become daemons close every descriptor they find, and what they open then gets the lowest
+        free numbers: had ours been one of them, rows would go into their files and connections.
+        """
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, min(limit // 2, HIGH_DESCRIPTOR))
+        except (OSError, ValueError):
+            high = fd  # No number is free up there.
+        if high != fd:
+            os.close(fd)
+        found = os.fstat(high)
+        self._fd, self._identity = high, (found.st_dev, found.st_ino)
+
+    def _reopen(self) -> bool:
+        try:
+            self._open(0)
         except OSError:
             return False
         return True
+
+    def _is_ours(self) -> bool:
+        """Tell whether the descriptor is still that of our file."""
+        try:
+            found = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     def _recount(self, offset: int) -> None:
         try:
@@ -221,6 +264,7 @@ class RunLogWriter:
         if elapsed_s > SLOW_WRITE_S:
             self._slow_s += elapsed_s
         if self._slow_s > SLOW_BUDGET_S and not self._buffering:
+            self._is_slow = True
             self._start_buffering(b"", f"is slow ({elapsed_s * 1000:.0f} ms for one write)")
 
     def _start_buffering(self, data: bytes, why: str) -> None:
@@ -264,3 +308,14 @@ class RunLogWriter:
                     break
                 with self._lock:
                     del self._buffer[:n]
+            if self._is_healed():
+                return
+
+    def _is_healed(self) -> bool:
+        """Go back to writing at once when a file system that refused takes everything again."""
+        with self._lock:
+            if self._buffer or self._is_slow or self._closed:
+                return False
+            self._buffering = False
+            self._drainer = None
+            return True

@@ -19,6 +19,7 @@ from epochal.ids import generate_id
 from epochal.runlog.folder import SUFFIX, announce, default_runs_folder, new_run_folder, sessions_of
 from epochal.runlog.format import Header, WriterKind
 from epochal.runlog.writer import RunLogWriter
+from epochal.sdk import sidecar_process
 from epochal.sdk.settings import Settings
 from epochal.sdk.summary import SummaryOfFolders, SummaryState, Tree
 from epochal.sdk.terminal import terminal
@@ -104,6 +105,7 @@ class Session:
             self.folder / f"{writer}{SUFFIX}",
             header,
             on_trouble=terminal.warn,
+            on_pause=sidecar_process.check,
             max_buffer_bytes=self._max_buffer_bytes,
         )
 
