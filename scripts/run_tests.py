@@ -67,10 +67,10 @@ def run_browser(report: Path) -> int:
     if chromium is None:
         raise NothingToRunWithError(
             "no Chromium here; Debian's package is: apt-get install chromium "
-            "(or name a program: EPOCHAL_CHROMIUM=/path/to/chromium)"
+            "(or name a program: CHROMIUM_BIN=/path/to/chromium)"
         )
     server = str(Path(sys.executable).parent / "epochal")
-    return _npm("e2e", report, {"EPOCHAL_CHROMIUM": chromium, "EPOCHAL_BIN": server})
+    return _npm("e2e", report, {"CHROMIUM_BIN": chromium, "EPOCHAL_BIN": server})
 
 
 class NothingToRunWithError(Exception):
@@ -82,7 +82,7 @@ SUITES: dict[str, Callable[[Path], int]] = {"python": run_python, "web": run_web
 
 def find_chromium() -> str | None:
     """Return the program for the browser tests, or None."""
-    named = os.environ.get("EPOCHAL_CHROMIUM")
+    named = os.environ.get("CHROMIUM_BIN")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
     return next((path for path in map(shutil.which, names) if path), None)
 

@@ -22,7 +22,7 @@ try {
     await page.goto(workspace);
     await picture(`workspace-${theme}`);
     await page.locator('a[href*="/runs/"]').first().click();
-    await page.getByText("Charts", { exact: true }).click();
+    await page.getByRole("tab", { name: "Charts" }).click();
     await picture(`run-${theme}`);
   }
 
