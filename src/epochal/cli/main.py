@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EpochalError as error:
         print(f"epochal: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        # A folder that may not be entered, a disk that is full: a sentence of the system's, not our bug.
+        print(f"epochal: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0

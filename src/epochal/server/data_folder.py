@@ -17,6 +17,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,13 +54,13 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        with _said_clearly(self.path):
+        with said_clearly(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Looked at before anything is written, and again by nobody: the format only ever grows.
             self._check_format()
             self._lock = _lock(self.path)
         try:
-            with _said_clearly(self.path):
+            with said_clearly(self.path):
                 # A process that was killed leaves its own: nobody must take it for this one's.
                 (self.path / "server.json").unlink(missing_ok=True)
                 self.projects_path.mkdir(mode=0o700, exist_ok=True)
@@ -86,7 +87,7 @@ class DataFolder:
 
     def publish(self, record: ServerRecord) -> None:
         """Write down who owns the folder."""
-        with _said_clearly(self.path):
+        with said_clearly(self.path):
             self._write("server.json", msgspec.json.encode(record))
 
     def close(self) -> None:
@@ -138,7 +139,7 @@ def running_server(path: Path) -> ServerRecord | None:
     Raises:
         DataFolderError: the folder cannot be read.
     """
-    with _said_clearly(path):
+    with said_clearly(path):
         try:
             descriptor = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -204,8 +205,12 @@ _REASONS = {
 
 
 @contextlib.contextmanager
-def _said_clearly(path: Path) -> Iterator[None]:
-    """Turn what the operating system refused into a sentence with a way out."""
+def said_clearly(path: Path) -> Iterator[None]:
+    """Turn what the operating system or SQLite refused into a sentence with a way out.
+
+    Raises:
+        DataFolderError: something did.
+    """
     try:
         yield
     except OSError as error:
@@ -214,4 +219,10 @@ def _said_clearly(path: Path) -> Iterator[None]:
         )
         raise DataFolderError(
             f"Epochal cannot keep its data in {path}: {reason}, and start again."
+        ) from error
+    except sqlite3.Error as error:
+        raise DataFolderError(
+            f"Epochal cannot open its data in {path}: {error}.\n"
+            "If the disk is full, free some space. If a file is damaged, restore the folder from a backup,\n"
+            "or start with a new one (--data-dir DIR): runs still in the runs folder are read again."
         ) from error

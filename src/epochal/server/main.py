@@ -30,7 +30,7 @@ from epochal.ingest.watcher import Watcher
 from epochal.query.live import ChangeFeed
 from epochal.runlog.folder import runs_folders
 from epochal.server.app import create_app
-from epochal.server.data_folder import DataFolder, ServerRecord
+from epochal.server.data_folder import DataFolder, ServerRecord, said_clearly
 from epochal.server.graphql.schema import build_schema
 from epochal.server.listening import listen, url_of
 from epochal.server.services import Services
@@ -70,7 +70,8 @@ def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
         cleanup.callback(data.close)
         listening = listen(settings.host, settings.port)
         cleanup.callback(listening.close)
-        services = cleanup.enter_context(_services(settings, home, data, addresses))
+        with said_clearly(data.path):
+            services = cleanup.enter_context(_services(settings, home, data, addresses))
         url = url_of(listening)
         record = ServerRecord(pid=os.getpid(), url=url, version=__version__, started_at=time.time())
         data.publish(record)

@@ -23,6 +23,8 @@ async def history(request: Request) -> Response:
     project, run = await services.workers.run(
         request, find_run, services, asked.entity, asked.project, asked.run
     )
+    if request.method == "HEAD":
+        return Response(media_type=_MEDIA_TYPES[asked.format])
     chunks = services.workers.stream(lambda: _chunks(services, project, run, asked))
     # Taken before the answer begins: what goes wrong at once is told with a status of its own.
     first = await anext(chunks, b"")

@@ -21,6 +21,8 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 async def live(request: Request) -> Response:
     """Follow the changes of a project, or of all."""
     services, asked = services_of(request), read_parameters(request, LiveParameters)
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     subscription = services.changes.subscribe(
         entity=asked.entity, project=asked.project, after=request.headers.get("last-event-id")
     )
