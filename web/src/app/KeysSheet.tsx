@@ -7,6 +7,7 @@ const IN_PARTS: readonly Shortcut[] = [
   { key: "↑ ↓", does: "Go through the runs list" },
   { key: "Space", does: "Draw or hide the run" },
   { key: "Enter", does: "Open the run" },
+  { key: "+ - ← → 0", does: "Zoom, move and reset the chart in focus" },
   { key: "Escape", does: "Leave a search, a dialog or the full screen" },
 ];
 

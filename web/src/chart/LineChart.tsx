@@ -1,7 +1,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./chart.css";
 
-import { useEffect, useRef } from "react";
+import { type KeyboardEvent, useEffect, useRef } from "react";
 
 import type { ReadableStore } from "@/base/store";
 
@@ -62,5 +62,31 @@ export function LineChart(props: LineChartProps) {
     };
   }, [xKind, xLabel, isLog, cursorKey, highlight, tools]);
   useEffect(() => plot.current?.setData(data), [data]);
-  return <div ref={host} className="ep-line-chart" role="img" aria-label={title} />;
+  const handleKey = (event: KeyboardEvent) => {
+    const range = zoomByKey(event.key, data.view.x);
+    if (range === undefined) return;
+    event.preventDefault();
+    props.onZoom(range);
+  };
+  return (
+    <div
+      ref={host}
+      className="ep-line-chart"
+      role="img"
+      aria-label={title}
+      tabIndex={0}
+      aria-keyshortcuts="+ - ArrowLeft ArrowRight 0"
+      onKeyDown={handleKey}
+    />
+  );
+}
+
+/** The range that a key asks for, the twin of dragging: + and - zoom, the arrows move, 0 shows all. */
+function zoomByKey(key: string, [low, high]: Range): Range | null | undefined {
+  const width = high - low;
+  if (key === "+" || key === "=") return [low + width / 4, high - width / 4];
+  if (key === "-") return [low - width / 2, high + width / 2];
+  if (key === "ArrowLeft") return [low - width / 4, high - width / 4];
+  if (key === "ArrowRight") return [low + width / 4, high + width / 4];
+  return key === "0" ? null : undefined;
 }

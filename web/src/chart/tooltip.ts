@@ -28,9 +28,18 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export class Tooltip {
   private element: HTMLElement | undefined;
+  private content: TooltipContent | undefined;
+
+  /** What is shown as tab-separated text with all digits; null while nothing is under the mouse. */
+  text(): string | null {
+    if (this.content === undefined) return null;
+    const { title, rows } = this.content;
+    return [title, ...rows.map(({ label, value }) => `${label}\t${value}`)].join("\n");
+  }
 
   /** Shows the content beside a point of the window, never over it. */
   show(content: TooltipContent, clientX: number, clientY: number): void {
+    this.content = content;
     this.element ??= document.body.appendChild(node("div", "ep-tooltip"));
     const { element } = this;
     element.replaceChildren(
@@ -47,6 +56,7 @@ export class Tooltip {
   }
 
   hide(): void {
+    this.content = undefined;
     if (this.element !== undefined) this.element.hidden = true;
   }
 }

@@ -1,6 +1,6 @@
 import "./panels.css";
 
-import { type ReactNode, useMemo, useRef } from "react";
+import { type ReactNode, use, useMemo, useRef } from "react";
 
 import { searchFor } from "@/base/search";
 import type { ProjectRef } from "@/data/services";
@@ -12,6 +12,7 @@ import type { BoardState } from "./boardState";
 import { FullScreen } from "./FullScreen";
 import { type BoardRun, boardSections, type PanelSpec } from "./panelSpec";
 import { PanelSection } from "./PanelSection";
+import { PlotToolsContext } from "./plotTools";
 import { PANEL_KINDS } from "./kinds";
 import { useWidth } from "./useOnScreen";
 
@@ -23,6 +24,8 @@ interface PanelBoardProps {
   readonly runs: readonly BoardRun[];
   readonly state: BoardState;
   readonly onChange: (change: Partial<BoardState>) => void;
+  /** It is not known yet which panels there are. */
+  readonly isLoading?: boolean;
   /** Stands above the sections, such as a notice that not all runs are drawn. */
   readonly notice?: ReactNode;
 }
@@ -31,8 +34,10 @@ interface PanelBoardProps {
 const COLUMN_PX = 330;
 
 /** All panels of a page in sections, with the bar that rules them. */
-export function PanelBoard({ project, panels, runs, state, onChange, notice }: PanelBoardProps) {
+export function PanelBoard(props: PanelBoardProps) {
+  const { project, panels, runs, state, onChange, isLoading = false, notice } = props;
   const [board, width] = useWidth<HTMLDivElement>();
+  const { tooltip } = use(PlotToolsContext);
   const pointed = useRef("");
   const drawable = useMemo(() => panels.filter((panel) => PANEL_KINDS[panel.type] !== undefined), [panels]);
   const search = useMemo(() => searchFor(state.panels), [state.panels]);
@@ -45,18 +50,23 @@ export function PanelBoard({ project, panels, runs, state, onChange, notice }: P
   useShortcut("f", "Let the panel under the mouse fill the screen", () => {
     onChange({ full: state.full === "" ? pointed.current : "" });
   });
+  useShortcut("c", "Copy the values under the mouse", () => {
+    const text = tooltip.text();
+    if (text !== null) void navigator.clipboard.writeText(text);
+  });
   const card = { project, runs, state, onChange };
   return (
     <div className="ep-board">
       <BoardToolbar state={state} onChange={onChange} xKeys={xKeys} hasSteps={hasSteps} />
       <div className="ep-board-scroll" ref={board}>
         {notice}
+        {isLoading && <Skeleton nColumns={columnsFor(width)} />}
         {width > 0 &&
           sections.map((section) => (
             <PanelSection
               key={section.name}
               section={section}
-              nColumns={Math.min(Math.max(Math.floor(width / COLUMN_PX), 1), 6)}
+              nColumns={columnsFor(width)}
               isFolded={state.fold.includes(section.name)}
               onPoint={(panelId) => {
                 pointed.current = panelId;
@@ -73,6 +83,21 @@ export function PanelBoard({ project, panels, runs, state, onChange, notice }: P
         )}
       </div>
       {state.full !== "" && <FullScreen panels={sections.flatMap((section) => section.keys)} {...card} />}
+    </div>
+  );
+}
+
+function columnsFor(width: number): number {
+  return Math.min(Math.max(Math.floor(width / COLUMN_PX), 1), 6);
+}
+
+/** The room of the first panels, for the one time that nothing is known about them. */
+function Skeleton({ nColumns }: { readonly nColumns: number }) {
+  return (
+    <div className="ep-section-body ep-skeleton" data-columns={nColumns} aria-hidden>
+      {Array.from({ length: nColumns * 2 }, (_, index) => (
+        <div key={index} className="ep-panel" />
+      ))}
     </div>
   );
 }

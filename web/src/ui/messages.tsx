@@ -82,7 +82,7 @@ interface StateMarkProps {
 /** A state as icon and word: colour alone never carries it. */
 export function StateMark({ icon, tone, word, isCompact = false }: StateMarkProps) {
   return (
-    <span className="ep-state" data-tone={tone} title={word}>
+    <span className="ep-state" data-tone={tone} data-icon={icon} title={word}>
       <Icon name={icon} />
       <span className={isCompact ? "ep-visually-hidden" : undefined}>{word}</span>
     </span>

@@ -93,10 +93,11 @@ function Workspace({ project, state, onChange, runs, definitions }: WorkspacePro
             runs={stable}
             state={state}
             onChange={onChange}
+            isLoading={keys.isPending}
             notice={
               <Notices
                 hasNoMetric={keys.data !== undefined && panels.length === 0}
-                hasNoRun={list !== undefined && list.totalCount > 0 && drawn.length === 0}
+                hasNoRun={list !== undefined && drawn.length === 0}
                 nMore={show.length === 0 && hide.length === 0 ? nMore : 0}
                 total={list?.totalCount ?? 0}
               />
@@ -125,6 +126,9 @@ function Notices({ hasNoMetric, hasNoRun, nMore, total }: NoticesProps) {
         <CodeBlock code={'run.log({"loss": 0.9})'} />
       </Message>
     );
+  }
+  if (hasNoRun && total === 0) {
+    return <p className="ep-notice">No run matches the search, so the panels are empty.</p>;
   }
   if (hasNoRun)
     return <p className="ep-notice">No run is ticked, so the panels are empty. Tick runs in the list.</p>;
