@@ -147,15 +147,59 @@ class TailCache:
                     self._n_bytes -= tail.n_bytes
 
 
-def tail_points(blocks: Sequence[TailBlock], stream: Stream, key: str) -> Points:
-    """Return the points of `key` in `blocks`, by step; the last write to a step wins."""
-    tables = [block.table(stream) for block in blocks]
-    return last_wins(concat([table.points(key) for table in tables if key in table.columns]))
+class Tail:
+    """The rows of one stream in blocks that follow each other, as one.
 
+    Args:
+        blocks: in order of arrival; the later write to a step wins.
+    """
 
-def tail_rows(blocks: Sequence[TailBlock], stream: Stream) -> Points:
-    """Return one point a row of `blocks`, by step; the last row of a step wins."""
-    return last_wins(concat([block.table(stream).rows() for block in blocks]))
+    def __init__(self, blocks: Sequence[TailBlock], stream: Stream) -> None:
+        self._tables = [table for block in blocks if (table := block.table(stream)).steps.size]
+        self._dense_rows: dict[tuple[int, ...], Points] = {}
+
+    def keys(self) -> dict[str, None]:
+        """Return the keys, in order of first appearance."""
+        return dict.fromkeys(key for table in self._tables for key in table.columns)
+
+    def keys_of_others(self) -> set[str]:
+        """Return the keys that have values that are no numbers."""
+        return {
+            key
+            for table in self._tables
+            for key, columns in table.columns.items()
+            if any(column.kind == "v" for column in columns)
+        }
+
+    def rows(self) -> Points:
+        """Return one point a row, without values, by step; the last row of a step wins."""
+        return last_wins(concat([table.rows() for table in self._tables]))
+
+    def points(self, key: str) -> Points:
+        """Return the points of `key`, by step; the last write to a step wins."""
+        having = [(i, columns) for i, table in enumerate(self._tables) if (columns := table.columns.get(key))]
+        first = having[0][1][0] if having else None
+        if first is None:
+            return empty()
+        if first.kind in "fi" and all(
+            len(columns) == 1 and columns[0].rows is None and columns[0].kind == first.kind
+            for _, columns in having
+        ):
+            return self._dense_points(having, _KINDS[first.kind])
+        return last_wins(concat([self._tables[i].points(key) for i, _ in having]))
+
+    def _dense_points(self, having: Sequence[tuple[int, list[Column]]], kind: int) -> Points:
+        """Return the points of a key that is in every row of the tables that have it at all.
+
+        Most keys are, and all that are in the same tables share their steps and times.
+        """
+        tables = tuple(i for i, _ in having)
+        rows = self._dense_rows.get(tables)
+        if rows is None:
+            rows = self._dense_rows[tables] = concat([self._tables[i].rows() for i in tables])
+        words = np.frombuffer(b"".join([cast("bytes", columns[0].values) for _, columns in having]), "<i8")
+        kinds = np.full(words.size, kind, np.uint8)
+        return last_wins(Points(rows.steps, rows.times, kinds, words, objects=None))
 
 
 def check_block(block: Block) -> None:

@@ -21,15 +21,13 @@ from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.blocks import (
     CONSOLE_RECORD,
     SYSTEM_RECORD,
+    Tail,
     TailBlock,
-    tail_points,
-    tail_rows,
 )
 from epochal.store.metrics.embedded.chunks import (
     NUMBERS,
     OTHERS,
     ROWS,
-    ChunkSizes,
     SeriesRow,
     encode_axis,
 )
@@ -79,7 +77,6 @@ class Compactor:
         snapshots: to read by.
         transaction: gives a connection in a write transaction, alone.
         is_stopped: asked between series; work ends early when it says so.
-        sizes: of chunks and buckets.
     """
 
     def __init__(
@@ -87,9 +84,7 @@ class Compactor:
         snapshots: Snapshots,
         transaction: Transaction,
         is_stopped: Callable[[], bool],
-        sizes: ChunkSizes,
     ) -> None:
-        self.sizes = sizes
         self._snapshots, self._transaction, self._is_stopped = snapshots, transaction, is_stopped
 
     def compact(self, run_no: int) -> list[int]:
@@ -211,17 +206,15 @@ class _StreamPass:
         self._blocks = blocks
         self._through = blocks[-1][0]
         self._axes = AxisBook()
+        self._tails: dict[int, Tail] = {}
 
     def do(self) -> bool:
         """Write the chunks of every key of the blocks; return False if it was stopped."""
-        tables = [block.table(self._stream) for _, block in self._blocks]
-        if not any(table.steps.size for table in tables):
+        tail = self._after(0)
+        if not len(tail.rows()):
             return True
-        keys = list(dict.fromkeys(key for table in tables for key in table.columns))
-        others = {
-            key for table in tables for key, cs in table.columns.items() if any(c.kind == "v" for c in cs)
-        }
-        series = self._all_series(keys, others)
+        keys = list(tail.keys())
+        series = self._all_series(keys, tail.keys_of_others())
         batch: list[_Planned] = []
         n_chunks = n_bytes = 0
         for planned in self._plans(series, keys):
@@ -251,13 +244,12 @@ class _StreamPass:
     ) -> Iterator[list[_Planned]]:
         """Yield the edits of the rows, then key by key: both kinds of a key change together."""
         rows = series[ROWS, ""]
-        row_points = tail_rows(self._after(rows.through), self._stream)
+        row_points = self._after(rows.through).rows()
         if len(row_points):
             yield [self._plan(rows, ROWS, row_points)]
         for key in keys:
             both = [(kind, series[kind, key]) for kind in (NUMBERS, OTHERS) if (kind, key) in series]
-            blocks = self._after(max(row.through for _, row in both))
-            points = tail_points(blocks, self._stream, key)
+            points = self._after(max(row.through for _, row in both)).points(key)
             if len(points):
                 yield [self._plan(row, kind, points) for kind, row in both]
 
@@ -265,12 +257,15 @@ class _StreamPass:
         mine = points.others() if kind == OTHERS else points.numbers()
         if not len(mine) and not row.n_points:
             return _Planned(row, Edit(), mine)
-        return _Planned(
-            row, edit_series(self._snapshot.chunks, self._compactor.sizes, row.series_no, kind, points), mine
-        )
+        return _Planned(row, edit_series(self._snapshot.chunks, row, kind, points), mine)
 
-    def _after(self, through: int) -> list[TailBlock]:
-        return [block for block_no, block in self._blocks if block_no > through]
+    def _after(self, through: int) -> Tail:
+        """Return what follows the block `through`; a pass that was cut short has done some keys already."""
+        tail = self._tails.get(through)
+        if tail is None:
+            blocks = [block for block_no, block in self._blocks if block_no > through]
+            tail = self._tails[through] = Tail(blocks, self._stream)
+        return tail
 
 
 class _Applier:

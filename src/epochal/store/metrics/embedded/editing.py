@@ -23,7 +23,7 @@ from epochal.store.metrics.embedded.chunks import (
     OTHERS,
     ChunkHead,
     Chunks,
-    ChunkSizes,
+    SeriesRow,
     encode_points,
     encode_stats,
 )
@@ -59,27 +59,27 @@ class _Change(NamedTuple):
     buckets: list[Level]  # at most one
 
 
-def edit_series(chunks: Chunks, sizes: ChunkSizes, series_no: int, kind: int, points: Points) -> Edit:
+def edit_series(chunks: Chunks, series: SeriesRow, kind: int, points: Points) -> Edit:
     """Return how the chunks of a series change when `points` are written over it.
 
     Args:
         chunks: where to read.
-        sizes: of chunks and buckets.
-        series_no: of the series.
+        series: whose points.
         kind: of the series.
         points: of its key, by step; a step whose value is not of this kind is taken out of the series.
     """
-    return _Editor(chunks, sizes, series_no, kind).put(points)
+    return _Editor(chunks, series, kind).put(points)
 
 
 class _Editor:
-    def __init__(self, chunks: Chunks, sizes: ChunkSizes, series_no: int, kind: int) -> None:
-        self._sizes = sizes
-        self._chunks, self._series_no, self._kind = chunks, series_no, kind
+    def __init__(self, chunks: Chunks, series: SeriesRow, kind: int) -> None:
+        self._chunks, self._sizes, self._kind = chunks, chunks.sizes, kind
+        self._series_no = series.series_no
+        self._is_new = series.n_points == 0 and series.top_level == 0
         self._edit = Edit()
 
     def put(self, points: Points) -> Edit:
-        sealed_last = self._chunks.last_sealed_step(self._series_no, 0)
+        sealed_last = None if self._is_new else self._chunks.last_sealed_step(self._series_no, 0)
         begin = 0
         if sealed_last is not None:
             begin = int(np.searchsorted(points.steps, sealed_last, "right"))
@@ -118,7 +118,7 @@ class _Editor:
 
     def _extend(self, points: Points) -> Level | None:
         """Write points behind the sealed chunks; return the buckets of chunks that became full."""
-        unsealed = self._chunks.unsealed(self._series_no, 0)
+        unsealed = [] if self._is_new else self._chunks.unsealed(self._series_no, 0)
         if self._kind == OTHERS:
             sizes = [max(head.n_bytes, self._sizes.min_other_bytes() * head.n) for head in unsealed]
             size, capacity = int(self._bytes_of(points).sum()), self._sizes.other_chunk_bytes

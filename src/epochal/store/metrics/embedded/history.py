@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.blocks import tail_points, tail_rows
 from epochal.store.metrics.embedded.chunks import NUMBERS, OTHERS, ROWS, Chunks, SeriesRow
 from epochal.store.metrics.embedded.points import Points, concat, empty, last_wins, overlay
 from epochal.store.metrics.embedded.snapshot import STREAM_NUMBERS, RunRow, Snapshot
@@ -101,7 +100,7 @@ def history_of(snapshot: Snapshot, run: RunRow, stream: Stream, key: str) -> Ser
     numbers = snapshot.chunks.series(run.run_no, stream_no, NUMBERS, key)
     others = snapshot.chunks.series(run.run_no, stream_no, OTHERS, key)
     through = max(row.through if row is not None else 0 for row in (numbers, others))
-    tail = tail_points(snapshot.tail(run, through), stream, key)
+    tail = snapshot.tail(run, stream, through).points(key)
     return SeriesHistory(run, snapshot.chunks, numbers, others, tail)
 
 
@@ -110,7 +109,7 @@ def row_windows(
 ) -> Iterator[Points]:
     """Yield the steps and times of the run's rows in step order, some at a time, none of them empty."""
     rows = snapshot.chunks.series(run.run_no, STREAM_NUMBERS[stream], ROWS, "")
-    tail = tail_rows(snapshot.tail(run, 0 if rows is None else rows.through), stream)
+    tail = snapshot.tail(run, stream, 0 if rows is None else rows.through).rows()
     begin = first_step
     for head in [] if rows is None else snapshot.chunks.heads(rows.series_no, 0, first_step, last_step):
         end = min(head.last_step, last_step)
@@ -124,8 +123,7 @@ def key_names(snapshot: Snapshot, run: RunRow, stream: Stream) -> list[str]:
     """Return the run's keys, those in chunks first."""
     series = snapshot.chunks.series_of_run(run.run_no, STREAM_NUMBERS[stream])
     names = [key for kind, key in series if kind != ROWS]
-    names += [key for block in snapshot.tail(run) for key in block.table(stream).columns]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*names, *snapshot.tail(run, stream).keys()]))
 
 
 def step_range(first_step: int | None = None, last_step: int | None = None) -> tuple[int, int]:

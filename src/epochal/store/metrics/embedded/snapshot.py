@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.blocks import TailBlock, TailCache
+from epochal.store.metrics.embedded.blocks import Tail, TailBlock, TailCache
 from epochal.store.metrics.embedded.chunks import ChunkCache, Chunks, ChunkSizes
 from epochal.store.metrics.embedded.schema import connect
 from epochal.wire.block import Block, decode
@@ -40,7 +40,8 @@ class Snapshot:
         self.chunks = chunks
         self._cache = cache
         self._runs: dict[RunId, RunRow | None] = {}
-        self._tails: dict[int, list[tuple[int, TailBlock]]] = {}
+        self._blocks: dict[int, list[tuple[int, TailBlock]]] = {}
+        self._tails: dict[tuple[int, Stream, int], Tail] = {}
 
     def run(self, run_id: RunId) -> RunRow | None:
         """Return the run, or None if the store does not know it."""
@@ -65,25 +66,31 @@ class Snapshot:
         """Return a block for one use: it is not kept for others."""
         return self._cache.peek(block_no) or TailBlock(self._load(block_no))
 
-    def tail(self, run: RunRow, through: int = 0) -> list[TailBlock]:
-        """Return the run's blocks that are not in chunks, in order of arrival.
+    def tail(self, run: RunRow, stream: Stream, through: int = 0) -> Tail:
+        """Return the run's rows that are not in chunks.
 
         Args:
             run: of this snapshot.
+            stream: which of its rows.
             through: leave out blocks up to this one too.
         """
-        return [block for block_no, block in self.numbered_tail(run) if block_no > through]
+        through = max(run.through, through)
+        tail = self._tails.get((run.run_no, stream, through))
+        if tail is None:
+            blocks = [block for block_no, block in self.numbered_tail(run) if block_no > through]
+            tail = self._tails[run.run_no, stream, through] = Tail(blocks, stream)
+        return tail
 
     def numbered_tail(self, run: RunRow) -> list[tuple[int, TailBlock]]:
         """Return the run's blocks that are not in chunks, with their numbers, in order of arrival."""
-        tail = self._tails.get(run.run_no)
+        tail = self._blocks.get(run.run_no)
         if tail is None:
             block_nos = self.connection.execute(
                 "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
                 "ORDER BY block_no",
                 (run.run_no, run.through),
             ).fetchall()
-            tail = self._tails[run.run_no] = [(no, self._cache.get(no, self._load)) for (no,) in block_nos]
+            tail = self._blocks[run.run_no] = [(no, self._cache.get(no, self._load)) for (no,) in block_nos]
         return tail
 
     def run_ids(self) -> list[RunId]:

@@ -63,13 +63,14 @@ class EmbeddedMetricStore:
         self._connection = connect(path)
         # What the compactor writes can be written again, so it does not wait for the disk.
         self._compacting = connect(path, synchronous="NORMAL")
+        # An edit holds only for the chunks it was made from, so nobody else may change them meanwhile.
+        self._one_compactor = threading.Lock()
         self._released: dict[tuple[RunId, WriterId], int] = {}
         self._background = Background(self._compact_run, self._tidy) if background else None
         self._compactor = Compactor(
             self._snapshots,
             lambda: self._transaction(self._compacting),
-            self._background.is_stopped if self._background else lambda: False,
-            sizes or ChunkSizes(),
+            self._is_stopped,
         )
         if self._background is not None:
             self._background.add(self._backlog())
@@ -191,16 +192,18 @@ class EmbeddedMetricStore:
 
     def _compact_run(self, run_no: int) -> None:
         """Bring all that a run has into chunks."""
-        while block_nos := self._compactor.compact(run_no):
-            self._cache.drop(block_nos)
-        self._note_released()
-        while not self._is_stopped() and self._compactor.strip(run_no):
-            pass
-        # Here and not in an append, which would have to wait for it.
-        self._compacting.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with self._one_compactor:
+            while block_nos := self._compactor.compact(run_no):
+                self._cache.drop(block_nos)
+            self._note_released()
+            while not self._is_stopped() and self._compactor.strip(run_no):
+                pass
+            # Here and not in an append, which would have to wait for it.
+            self._compacting.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _tidy(self) -> bool:
-        return self._compactor.purge()
+        with self._one_compactor:
+            return self._compactor.purge()
 
     def _is_stopped(self) -> bool:
         return self._background is not None and self._background.is_stopped()
