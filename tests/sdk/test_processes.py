@@ -253,7 +253,8 @@ for i in range(n):
     run.log({"i": i})
     run.finish()
     first = first or count()
-assert count() == first, (count(), first)
+# Fewer is fine: the line to a sidecar that cannot keep up is given up.
+assert all(now <= then for now, then in zip(count(), first)), (count(), first)
 """
 
 
