@@ -141,9 +141,16 @@ def new_log(runs_folder: Path) -> Iterator[Callable[..., RunLog]]:
         entity: str | None = None,
         start_time: float = START - 100,
         folder: str | None = None,
+        watches: str | None = None,
     ) -> RunLog:
         header = Header(
-            run_id=run_id, project=project, entity=entity, writer=writer, kind=kind, start_time=start_time
+            run_id=run_id,
+            project=project,
+            entity=entity,
+            writer=writer,
+            kind=kind,
+            start_time=start_time,
+            watches=watches,
         )
         stamp = f"20261122_{int(start_time) % 1_000_000:06}"
         log = RunLog(runs_folder / (folder or f"run-{stamp}-{run_id}"), header)

@@ -446,6 +446,28 @@ def test_a_resumed_run_runs_again_whatever_its_old_sidecar_says_late(
     assert exit_of(data)[0] == "failed"
 
 
+@pytest.mark.parametrize("sidecar_first", [True, False])
+def test_the_sidecar_of_another_process_of_the_run_does_not_end_it(
+    data: DataFolder, new_log: NewLog, sidecar_first: bool
+) -> None:
+    """In shared mode every process has a folder and a sidecar; the run goes on with its first one."""
+    first = new_log()
+    other = new_log(writer="writer02", kind="secondary", start_time=START - 90)
+    sidecar = new_log(writer="sidecar-2", kind="sidecar", start_time=START - 89, watches="writer02")
+    sidecar.write(RecordType.EXIT, {"state": "finished", "exit_code": 0})
+    logs = [first, sidecar, other] if sidecar_first else [first, other, sidecar]
+
+    for log in logs:
+        data.ingest.accept(blocks_of(log.path))
+    data.reopen()
+    assert exit_of(data) == (None, None, None)
+
+    own = new_log(writer="sidecar-1", kind="sidecar", start_time=START - 20, watches="writer01")
+    own.write(RecordType.EXIT, {"state": "killed", "signal": 15})
+    data.ingest.accept(blocks_of(own.path))
+    assert exit_of(data)[0] == "killed"
+
+
 def test_a_forked_child_does_not_end_the_run(data: DataFolder, new_log: NewLog) -> None:
     trainer, child = new_log(), new_log(writer="w2", kind="secondary", start_time=START - 10)
     child.write(RecordType.EXIT, {"exit_code": 0})

@@ -380,7 +380,9 @@ def test_a_small_run_does_not_wait_for_a_large_one(
 def test_a_project_that_cannot_be_stored_holds_nobody_up_and_is_tried_again(
     data: DataFolder, new_log: NewLog, new_watcher: NewWatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    obstacle = data.path / "projects" / "1.db"
+    with data.metadata.write() as connection:
+        key = data.metadata.projects.ensure(connection, "local", "first", now=1.0)
+    obstacle = data.path / "projects" / f"{key}.db"
     obstacle.mkdir()
     first, second = new_log("r1", project="first"), new_log("r2", "writer02", project="second")
     first.row(0, {"a": 1})

@@ -49,6 +49,7 @@ class WriterState(msgspec.Struct):
     placed: list[Span] = []
     exit: dict[str, object] | None = None
     exit_at: float = 0.0
+    watches: str | None = None  # of a sidecar: the writer it watches
     released: int = 0  # bytes: what the store was told
 
     @property
@@ -199,9 +200,9 @@ class RunFold:
 
     def _state(self) -> dict[str, object]:
         said = {
-            name: {"placed": w.placed, "exit": w.exit, "exit_at": w.exit_at}
+            name: {"placed": w.placed, "exit": w.exit, "exit_at": w.exit_at, "watches": w.watches}
             for name, w in self.writers.items()
-            if w.placed or w.exit is not None
+            if w.placed or w.watches or w.exit is not None
         }
         return {
             "steps": self.steps.to_state(),
@@ -248,6 +249,7 @@ class RunFold:
         writer.record = msgspec.structs.replace(
             writer.record, started_at=started_at, label=label if isinstance(label, str) else None
         )
+        writer.watches = _text(header.get("watches"))
         created_at = min(started_at or self.run.created_at, self.run.created_at)
         self.run = msgspec.structs.replace(self.run, created_at=created_at)
 
@@ -315,12 +317,12 @@ def new_run(key: int, run_id: RunId, entity: str, project: str, *, now: float) -
 
 def _writer_state(record: WriterRecord, said: Mapping[str, Any]) -> WriterState:
     placed = [(span[0], span[1], span[2]) for span in said.get("placed", [])]
-    return WriterState(record, placed, said.get("exit"), said.get("exit_at", 0.0))
+    return WriterState(record, placed, said.get("exit"), said.get("exit_at", 0.0), said.get("watches"))
 
 
 def _witness(state: WriterState) -> Witness:
     record = state.record
-    return Witness(record.writer, record.kind, record.started_at, state.exit, state.exit_at)
+    return Witness(record.writer, record.kind, state.watches, record.started_at, state.exit, state.exit_at)
 
 
 def _latest(block: Block) -> float:

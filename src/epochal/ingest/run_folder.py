@@ -107,7 +107,8 @@ class RunFolder:
         sidecars = [f for f in files if _is(f, "sidecar")]
         trainers = [f for f in files if _is(f, "primary")]
         if sidecars:
-            return all(f.has_ended for f in sidecars)
+            # Any: one that was killed says nothing, and the one that took its place says it all.
+            return any(f.has_ended for f in sidecars)
         return any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
 
     def done(self) -> list[tuple[Header, Path]]:

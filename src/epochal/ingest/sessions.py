@@ -13,7 +13,6 @@ import msgspec
 from epochal.ids import WriterId
 from epochal.store.metadata.records import END_STATES, RunExit, RunState, WriterKind
 
-_SIDECAR = "sidecar-"
 # A sidecar is started by its training process, so it begins after it; this much for the clock's resolution.
 _TOLERANCE_S = 1.0
 
@@ -23,6 +22,7 @@ class Witness(msgspec.Struct, frozen=True):
 
     writer: WriterId
     kind: WriterKind
+    watches: str | None  # of a sidecar: the writer it watches, if it says so
     started_at: float  # Unix seconds
     exit: Mapping[str, object] | None = None  # of its last exit record
     exit_at: float = 0.0
@@ -64,11 +64,12 @@ def end_of(witnesses: Iterable[Witness], *, preempting: bool) -> End | None:
 
 
 def _trainer_of(sidecar: Witness, everyone: Sequence[Witness], trainers: Sequence[Witness]) -> Witness | None:
-    """Return the writer it watches: the one it is named after, else the last that began before it."""
-    name = sidecar.writer.removeprefix(_SIDECAR)
+    """Return the writer it watches: the one it names, else the last that began before it."""
     for witness in everyone:
-        if witness.writer == name:
+        if witness.writer == sidecar.watches:
             return witness
+    if sidecar.watches is not None:
+        return None  # its run log was not seen yet
     before = [w for w in trainers if w.started_at <= sidecar.started_at + _TOLERANCE_S]
     return max(before, key=lambda w: w.started_at, default=None)
 

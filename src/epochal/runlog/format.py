@@ -53,6 +53,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "online"
     resumed: bool = False
     label: str | None = None
+    watches: str | None = None  # of a sidecar: the writer of the training process it watches
     format: int = VERSION
 
 

@@ -182,7 +182,12 @@ def _primary_header(folder: Path) -> Header:
 def _new_writer(folder: Path, primary: Header) -> RunLogWriter:
     writer = _OWN_PREFIX + ids.generate_id()
     header = msgspec.structs.replace(
-        primary, writer=writer, kind="sidecar", start_time=time.time(), pid=os.getpid()
+        primary,
+        writer=writer,
+        kind="sidecar",
+        watches=primary.writer,
+        start_time=time.time(),
+        pid=os.getpid(),
     )
     return RunLogWriter(folder / f"{writer}{SUFFIX}", header)
 
