@@ -120,10 +120,14 @@ export class ConsoleLog {
   }
 
   /** Every line that was fetched, in order. */
-  *loaded(): Generator<LogLine> {
-    for (const index of [...this.chunks.keys()].sort((left, right) => left - right)) {
-      for (const line of this.chunks.get(index)?.lines ?? []) if (line !== undefined) yield line;
-    }
+  loaded(): LogLine[] {
+    return this.pieces().flatMap((lines) => lines.filter((line) => line !== undefined));
+  }
+
+  /** The fetched lines in order, in pieces that stay the same objects until they are fetched again. */
+  pieces(): (readonly (LogLine | undefined)[])[] {
+    const indices = [...this.chunks.keys()].sort((left, right) => left - right);
+    return indices.flatMap((index) => [this.chunks.get(index)?.lines ?? []]);
   }
 
   /** These lines are looked at; an answer on its way to lines that no longer are is not waited for. */

@@ -65,7 +65,12 @@ export function LogBar({ log, status, state, onChange, search, matches, current,
         <Toggle isOn={state.wrap} word="Wrap" onToggle={() => onChange({ wrap: !state.wrap })} />
         <CopyButton
           label={copyWords(status)}
-          text={() => [...log.loaded()].map((line) => `${lineText(line, state.times)}\n`).join("")}
+          text={() =>
+            log
+              .loaded()
+              .map((line) => `${lineText(line, state.times)}\n`)
+              .join("")
+          }
         />
         <DownloadButton file={file} hasTimes={state.times} />
       </div>

@@ -51,10 +51,8 @@ export function LogView({ log, status, lines, state, search, current, isLive, on
     });
   }, [state.wrap, nLines, lines, log, status, columns]); // eslint-disable-line react-hooks/exhaustive-deps -- the status is new when the lines are
   const start = state.line > 0 && lines === null ? Math.min(state.line - 1, nLines - 1) : null;
-  const { host, handleScroll, heightPx, topPx, first, last, isAtEnd, goToEnd, show } = useLogScroll(
-    rows,
-    start,
-  );
+  const { host, handleScroll, handleKey, heightPx, topPx, first, last, isAtEnd, goToEnd, show } =
+    useLogScroll(rows, start);
   useEffect(() => {
     // Lines that match lie anywhere; there the end is followed, where new ones come.
     if (lines !== null) log.want({ from: Math.max(0, total - 1), to: total });
@@ -77,6 +75,7 @@ export function LogView({ log, status, lines, state, search, current, isLive, on
         aria-label={isLive ? "What the run prints" : "What the run printed"}
         aria-live="off"
         onScroll={handleScroll}
+        onKeyDown={handleKey}
       >
         <div className="ep-log-space" style={{ height: heightPx }}>
           <div className="ep-log-lines" style={{ transform: `translateY(${topPx}px)` }}>

@@ -1,4 +1,12 @@
-import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type RefObject,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 
 import { type RowMap, scrollOf } from "./logRows";
 
@@ -12,6 +20,7 @@ const END_PX = 4;
 interface LogScroll {
   readonly host: RefObject<HTMLDivElement | null>;
   readonly handleScroll: () => void;
+  readonly handleKey: (event: KeyboardEvent) => void;
   /** Height of the whole, for the scrollbar. */
   readonly heightPx: number;
   /** Where the first line that is drawn stands. */
@@ -99,6 +108,12 @@ export function useLogScroll(rows: RowMap, start: number | null): LogScroll {
   return {
     host,
     handleScroll: read,
+    handleKey: (event) => {
+      const target = targetOf(event.key, topRow, Math.max(1, nInSight - 3), rows.nRows);
+      if (target === null || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      moveTo(target);
+    },
     heightPx,
     topPx: place.scrollTop + (rows.rowOf(first) - topRow) * ROW_PX,
     first,
@@ -111,4 +126,12 @@ export function useLogScroll(rows: RowMap, start: number | null): LogScroll {
       if (!isInSight) moveTo(Math.max(0, row - Math.floor(nInSight / 3)));
     },
   };
+}
+
+/** The browser's own keys would go by px of the scrollbar, which in a very long log skip lines. */
+function targetOf(key: string, topRow: number, page: number, nRows: number): number | null {
+  if (key === "Home") return 0;
+  if (key === "End") return nRows;
+  if (key === "PageUp") return Math.max(0, topRow - page);
+  return key === "PageDown" ? topRow + page : null;
 }
