@@ -111,7 +111,7 @@ def measure_wide(folder: Path, n_keys: int, n_rows: int) -> None:
     rng = np.random.default_rng(3)
     values = rng.standard_normal((n_keys, n_rows))
     blocks = blocks_of("wide", values, rng, 20)
-    seconds = sum(timed(lambda block=block: store.append([block])) for block in blocks)  # type: ignore[misc]
+    seconds = sum((timed(lambda block=block: store.append([block])) for block in blocks), 0.0)  # type: ignore[misc]
     row(f"append, {n_keys:,} keys x 20 rows a call", f"{values.size / seconds / 1e6:.1f} M points/s")
     seconds = timed(store.compact)
     row(f"compaction, {n_keys:,} keys x {n_rows} rows", f"{values.size / seconds / 1e6:.2f} M points/s")

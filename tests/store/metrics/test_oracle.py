@@ -79,7 +79,9 @@ class Question(NamedTuple):
     n_buckets: int
 
 
-ends = st.one_of(st.integers(-10, 200), st.floats(-10, 200), st.sampled_from([-math.inf, math.inf]))
+ends = st.one_of(
+    st.integers(0, 40), st.integers(-10, 200), st.floats(-10, 200), st.sampled_from([-math.inf, math.inf])
+)
 questions = st.builds(
     Question,
     st.sampled_from(KEYS),

@@ -6,9 +6,7 @@ of its bytes, so a block that has just been stored costs a query next to nothing
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -91,8 +89,11 @@ class TailBlock:
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self.n_bytes = _size(block)
         self._tables: dict[Stream, Table] = {}
+
+    def size(self) -> int:
+        """Return about how many bytes it takes in memory."""
+        return _size(self.block)
 
     def table(self, stream: Stream) -> Table:
         """Return the rows of `stream`."""
@@ -102,49 +103,6 @@ class TailBlock:
                 _history(self.block) if stream == "history" else _samples(self.block)
             )
         return table
-
-
-class TailCache:
-    """Decoded blocks by their number, the least recently used ones forgotten beyond `max_bytes`."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._n_bytes = 0
-        self._blocks: OrderedDict[int, TailBlock] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, block_no: int, load: Callable[[int], Block]) -> TailBlock:
-        """Return the block, by `load` if it is not at hand."""
-        with self._lock:
-            found = self._blocks.get(block_no)
-            if found is not None:
-                self._blocks.move_to_end(block_no)
-                return found
-        return self.put(block_no, load(block_no))
-
-    def peek(self, block_no: int) -> TailBlock | None:
-        """Return the block if it is at hand."""
-        with self._lock:
-            return self._blocks.get(block_no)
-
-    def put(self, block_no: int, block: Block) -> TailBlock:
-        """Keep `block` and return it."""
-        tail = TailBlock(block)
-        with self._lock:
-            if block_no not in self._blocks:
-                self._blocks[block_no] = tail
-                self._n_bytes += tail.n_bytes
-            while self._n_bytes > self._max_bytes and len(self._blocks) > 1:
-                self._n_bytes -= self._blocks.popitem(last=False)[1].n_bytes
-        return tail
-
-    def drop(self, block_nos: Iterable[int]) -> None:
-        """Forget blocks."""
-        with self._lock:
-            for block_no in block_nos:
-                tail = self._blocks.pop(block_no, None)
-                if tail is not None:
-                    self._n_bytes -= tail.n_bytes
 
 
 class Tail:

@@ -9,14 +9,12 @@ steps.  What keys that were logged together have in common, their steps and time
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
 
+from epochal.store.metrics.embedded.cache import CachePart
 from epochal.store.metrics.embedded.codec import Array, pack, unpack
 from epochal.store.metrics.embedded.points import OTHER, Points
 from epochal.store.metrics.embedded.pyramid import Axis, Ints, Level, Stats
@@ -74,43 +72,10 @@ class ChunkHead(NamedTuple):
     n_bytes: int
 
 
-Decoded = TypeVar("Decoded", Axis, Points, Stats)
-
-
-class ChunkCache:
-    """Decoded axes, points and buckets by number, the least recently used ones forgotten beyond `max_bytes`.
-
-    Numbers are never used again in a file, so what is kept cannot be out of date.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._n_bytes = 0
-        self._kept: OrderedDict[tuple[type, int], Axis | Points | Stats] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, kind: type[Decoded], number: int, load: Callable[[], Decoded]) -> Decoded:
-        """Return the axis of that number, or what the chunk of that number holds; by `load` if need be."""
-        key = (kind, number)
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-                return cast("Decoded", found)
-        loaded = load()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = loaded
-                self._n_bytes += _n_bytes(loaded)
-            while self._n_bytes > self._max_bytes:
-                self._n_bytes -= _n_bytes(self._kept.popitem(last=False)[1])
-        return loaded
-
-
 class Chunks:
     """Reads chunks by one connection, in whatever transaction it is."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: ChunkCache, sizes: ChunkSizes) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: CachePart, sizes: ChunkSizes) -> None:
         self.sizes = sizes
         self._execute = connection.execute
         self._cache = cache
@@ -222,12 +187,15 @@ class Chunks:
             (body,) = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
             return decode_axis(body, level)
 
-        return self._cache.get(Axis, head.axis_no, load)
+        return self._cache.get(Axis, head.axis_no, load, _n_bytes)
 
     def points(self, head: ChunkHead) -> Points:
         """Return what a chunk of level 0 holds."""
         return self._cache.get(
-            Points, head.chunk_no, lambda: decode_points(self.axis(head, 0), self._body(head))
+            Points,
+            head.chunk_no,
+            lambda: decode_points(self.axis(head, 0), self._body(head)),
+            _n_bytes,
         )
 
     def level(self, head: ChunkHead, level: int) -> Level:
@@ -236,7 +204,7 @@ class Chunks:
 
     def stats(self, head: ChunkHead) -> Stats:
         """Return the buckets of a chunk of a higher level."""
-        return self._cache.get(Stats, head.chunk_no, lambda: decode_stats(self._body(head)))
+        return self._cache.get(Stats, head.chunk_no, lambda: decode_stats(self._body(head)), _n_bytes)
 
     def _body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()

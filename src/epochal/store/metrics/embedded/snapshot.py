@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.blocks import Tail, TailBlock, TailCache
-from epochal.store.metrics.embedded.chunks import ChunkCache, Chunks, ChunkSizes
+from epochal.store.metrics.embedded.blocks import Tail, TailBlock
+from epochal.store.metrics.embedded.cache import CachePart
+from epochal.store.metrics.embedded.chunks import Chunks, ChunkSizes
 from epochal.store.metrics.embedded.schema import connect
-from epochal.wire.block import Block, decode
+from epochal.wire.block import decode
 
 STREAM_NUMBERS: dict[Stream, int] = {"history": 0, "system": 1}
 
 _MAX_IDLE_CONNECTIONS = 8
-_CHUNK_CACHE_BYTES = 64 << 20
 
 
 class RunRow(NamedTuple):
@@ -35,7 +35,7 @@ class RunRow(NamedTuple):
 class Snapshot:
     """A read transaction and what was looked up in it."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: TailCache, chunks: Chunks) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: CachePart, chunks: Chunks) -> None:
         self.connection = connection
         self.chunks = chunks
         self._cache = cache
@@ -64,7 +64,7 @@ class Snapshot:
 
     def block(self, block_no: int) -> TailBlock:
         """Return a block for one use: it is not kept for others."""
-        return self._cache.peek(block_no) or TailBlock(self._load(block_no))
+        return self._cache.find(TailBlock, block_no) or self._load(block_no)
 
     def tail(self, run: RunRow, stream: Stream, through: int = 0) -> Tail:
         """Return the run's rows that are not in chunks.
@@ -90,7 +90,7 @@ class Snapshot:
                 "ORDER BY block_no",
                 (run.run_no, run.through),
             ).fetchall()
-            tail = self._blocks[run.run_no] = [(no, self._cache.get(no, self._load)) for (no,) in block_nos]
+            tail = self._blocks[run.run_no] = [(no, self._tail_block(no)) for (no,) in block_nos]
         return tail
 
     def run_ids(self) -> list[RunId]:
@@ -98,17 +98,19 @@ class Snapshot:
         rows = self.connection.execute("SELECT run_id FROM runs WHERE run_id IS NOT NULL ORDER BY run_no")
         return [RunId(run_id) for (run_id,) in rows]
 
-    def _load(self, block_no: int) -> Block:
+    def _tail_block(self, block_no: int) -> TailBlock:
+        return self._cache.get(TailBlock, block_no, lambda: self._load(block_no), TailBlock.size)
+
+    def _load(self, block_no: int) -> TailBlock:
         row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
-        return decode(row[0])
+        return TailBlock(decode(row[0]))
 
 
 class Snapshots:
     """Hands out snapshots of one file; connections are used again."""
 
-    def __init__(self, path: Path, cache: TailCache, sizes: ChunkSizes) -> None:
+    def __init__(self, path: Path, cache: CachePart, sizes: ChunkSizes) -> None:
         self._path, self._cache, self._sizes = path, cache, sizes
-        self._chunk_cache = ChunkCache(_CHUNK_CACHE_BYTES)
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
@@ -120,7 +122,7 @@ class Snapshots:
         try:
             connection.execute("BEGIN")
             try:
-                chunks = Chunks(connection, self._chunk_cache, self._sizes)
+                chunks = Chunks(connection, self._cache, self._sizes)
                 yield Snapshot(connection, self._cache, chunks)
             finally:
                 connection.execute("ROLLBACK")

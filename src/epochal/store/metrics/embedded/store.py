@@ -26,7 +26,8 @@ from epochal.store.metrics.contract import (
     Stream,
 )
 from epochal.store.metrics.embedded.background import Background
-from epochal.store.metrics.embedded.blocks import TailCache, check_block, is_sample, n_values
+from epochal.store.metrics.embedded.blocks import TailBlock, check_block, is_sample, n_values
+from epochal.store.metrics.embedded.cache import Cache
 from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
@@ -37,7 +38,6 @@ from epochal.store.metrics.embedded.series import read_series
 from epochal.store.metrics.embedded.snapshot import Snapshots
 from epochal.wire.block import Block, decode, encode
 
-_CACHE_BYTES = 64 << 20
 _BLOCKS_A_PAGE = 16
 
 
@@ -47,6 +47,7 @@ class EmbeddedMetricStore:
     Args:
         path: of the file, which is created if it is not there; its folder must be.
         background: compact by itself, in a thread that begins with the first need.
+        cache: for what was decoded, shared with other stores; None for one of its own.
         sizes: of chunks and buckets; those of a file may change from one opening to the next.
 
     Raises:
@@ -54,10 +55,17 @@ class EmbeddedMetricStore:
         sqlite3.DatabaseError: it is not a metric store's file.
     """
 
-    def __init__(self, path: Path, *, background: bool = True, sizes: ChunkSizes | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        background: bool = True,
+        cache: Cache | None = None,
+        sizes: ChunkSizes | None = None,
+    ) -> None:
         open_file(path)
         self.path = path
-        self._cache = TailCache(_CACHE_BYTES)
+        self._cache = (cache or Cache()).part()
         self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes())
         self._writing = threading.Lock()
         self._connection = connect(path)
@@ -90,7 +98,7 @@ class EmbeddedMetricStore:
                     new.append((*numbers, block))
             appender.save()
         for _, block_no, block in new:
-            self._cache.put(block_no, block)
+            self._cache.put(TailBlock, block_no, TailBlock(block), TailBlock.size)
         if self._background is not None:
             self._background.add((run_no, n_values(block), len(block.columns)) for run_no, _, block in new)
 
@@ -186,6 +194,7 @@ class EmbeddedMetricStore:
         if self._background is not None:
             self._background.stop()
         self._snapshots.close()
+        self._cache.drop_all()
         with self._writing:
             self._compacting.close()
             self._connection.close()
@@ -194,7 +203,7 @@ class EmbeddedMetricStore:
         """Bring all that a run has into chunks."""
         with self._one_compactor:
             while block_nos := self._compactor.compact(run_no):
-                self._cache.drop(block_nos)
+                self._cache.drop(TailBlock, set(block_nos))
             self._note_released()
             while not self._is_stopped() and self._compactor.strip(run_no):
                 pass
