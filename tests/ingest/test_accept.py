@@ -166,6 +166,23 @@ def test_how_a_run_log_is_cut_into_blocks_changes_nothing(
     assert data.rows() == [(s, {"loss": float(s % 3), "mixed": v}) for s, v in enumerate(values)]
 
 
+@pytest.mark.parametrize("max_bytes", [16, 100, 1 << 20])
+def test_without_definitions_the_summary_is_the_last_value_of_every_key(
+    data: DataFolder, new_log: NewLog, max_bytes: int
+) -> None:
+    log = new_log()
+    values: list[object] = [3, 1.5, "text", None, [1], -7, 2.5, True, {"_type": "histogram"}, False]
+    for step, value in enumerate(values):
+        log.row(step, {"mixed": value, f"only.at.{step}": value})
+
+    for block in blocks_of(log.path, max_bytes):
+        data.ingest.accept([block])
+
+    only = {f"only.at.{step}": value for step, value in enumerate(values)}
+    assert data.run().summary == {"mixed": False, **only}
+    assert data.run().summary["only.at.7"] is True
+
+
 def test_blocks_sent_twice_late_or_with_a_gap_are_stored_once(data: DataFolder, new_log: NewLog) -> None:
     log = new_log()
     for step in range(10):

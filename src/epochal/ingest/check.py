@@ -40,7 +40,12 @@ def _check_column(column: Column, n_rows: int) -> None:
     n_values = n_rows if column.rows is None else len(column.rows) // 4
     n_bytes = n_values * _WIDTHS.get(column.kind, 1)
     is_list = isinstance(column.values, list)
-    if len(column.values) != n_bytes or is_list != (column.kind == "v") or len(column.rows or b"") % 4:
+    if (
+        n_values == 0
+        or len(column.values) != n_bytes
+        or is_list != (column.kind == "v")
+        or len(column.rows or b"") % 4
+    ):
         raise BlockError(
             f"the column {column.key[:100]!r} of a block does not have a value for each row it names"
         )

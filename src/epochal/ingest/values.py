@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -13,6 +14,8 @@ from epochal.runlog.format import RecordType
 from epochal.runlog.summary import SummaryFold
 from epochal.wire.block import Block, Column
 
+_SAID = (RecordType.DEFINE_METRIC, RecordType.SUMMARY)
+_F64, _I64, _U32 = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
 _DTYPES = {"f": "<f8", "i": "<i8", "b": "?"}
 
 
@@ -21,6 +24,8 @@ def fold_summary(fold: SummaryFold, block: Block) -> bool:
 
     Explicit summary values and definitions act between the rows where they were said.
     """
+    if not fold.definitions and not any(record[0] in _SAID for _, record in block.records):
+        return _fold_last(fold, block)
     values = BlockValues(block)
     said = False
     for n_before, record in block.records:
@@ -31,6 +36,32 @@ def fold_summary(fold: SummaryFold, block: Block) -> bool:
     for key in values.keys:
         values.fold_until(fold, key, block.n_rows)
     return said or bool(values.keys)
+
+
+def _fold_last(fold: SummaryFold, block: Block) -> bool:
+    """Fold a block where nothing but the last value of a key counts: most of them, and the wide ones."""
+    last: dict[str, tuple[int, Column]] = {}
+    for column in block.columns:
+        row = (
+            block.n_rows - 1
+            if column.rows is None
+            else _U32.unpack_from(column.rows, len(column.rows) - 4)[0]
+        )
+        before = last.get(column.key)
+        if before is None or before[0] < row:
+            last[column.key] = (row, column)
+    for key, (_, column) in last.items():
+        fold.add(key, [_very_last(column)])
+    return bool(last)
+
+
+def _very_last(column: Column) -> object:
+    values = column.values
+    if column.kind == "f":
+        return _F64.unpack_from(values, len(values) - 8)[0]  # type: ignore[arg-type]
+    if column.kind == "i":
+        return _I64.unpack_from(values, len(values) - 8)[0]  # type: ignore[arg-type]
+    return bool(values[-1]) if column.kind == "b" else values[-1]
 
 
 class BlockValues:
