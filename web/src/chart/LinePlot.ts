@@ -48,6 +48,7 @@ export class LinePlot {
   private readonly plot: uPlot;
   private readonly canvas = layer("ep-lines");
   private readonly overlay = layer("ep-overlay");
+  private readonly point = document.createElement("i");
   private readonly dots: HTMLElement[] = [];
   private readonly themes: MutationObserver;
   private data = EMPTY;
@@ -70,7 +71,9 @@ export class LinePlot {
       host,
     );
     // Above uPlot's canvas with its grid, below its crosshair.
-    this.plot.over.prepend(this.canvas, this.overlay);
+    this.plot.over.prepend(this.canvas, this.overlay, this.point);
+    this.point.className = "ep-point";
+    this.point.hidden = true;
     this.plot.over.addEventListener("mouseenter", this.handleEnter);
     this.plot.over.addEventListener("mouseleave", this.handleLeave);
     this.plot.over.addEventListener("dblclick", () => options.onZoom(null));
@@ -173,23 +176,22 @@ export class LinePlot {
     const strong = this.data.lines.filter((line) => line.runId === this.highlighted);
     this.canvas.classList.toggle("ep-lines-dimmed", strong.length > 0);
     if (ctx === null) return;
-    for (const line of strong) {
-      drawStrongLine(ctx, line, place);
-      this.drawPoint(ctx, line, place);
-    }
+    for (const line of strong) drawStrongLine(ctx, line, place);
+    this.placePoint();
   }
 
-  /** A dot where the highlighted line meets the crosshair. */
-  private drawPoint(ctx: CanvasRenderingContext2D, line: Line, place: Place): void {
-    const { left } = this.plot.cursor;
-    if (left === undefined || left < 0) return;
-    const bucket = nearestBucket(line, this.plot.posToVal(left, "x"));
-    const value = drawnValue(line, bucket);
-    if (!Number.isFinite(value)) return;
-    ctx.beginPath();
-    ctx.arc(xScale(place)(line.x[bucket] ?? 0), yScale(place)(value), 4, 0, 2 * Math.PI);
-    ctx.fillStyle = line.color;
-    ctx.fill();
+  /** Puts a dot where the highlighted line meets the crosshair; moving it draws nothing anew. */
+  private placePoint(): void {
+    const { left = -1 } = this.plot.cursor;
+    const line = this.data.lines.find((each) => each.runId === this.highlighted);
+    const bucket = line === undefined || left < 0 ? -1 : nearestBucket(line, this.plot.posToVal(left, "x"));
+    const value = line === undefined ? Number.NaN : drawnValue(line, bucket);
+    const place = this.place();
+    const [x, y] = [xScale(place)(line?.x[bucket] ?? Number.NaN), yScale(place)(value)];
+    this.point.hidden = !Number.isFinite(x) || !Number.isFinite(y) || x < 0 || x > place.width;
+    if (this.point.hidden || line === undefined) return;
+    this.point.style.color = line.color;
+    this.point.style.transform = `translate(${x}px, ${y}px)`;
   }
 
   /** Puts a breathing dot at the newest point of every run that goes on. */
@@ -219,16 +221,15 @@ export class LinePlot {
 
   private handleCursor(): void {
     const { left = -1, top = -1 } = this.plot.cursor;
-    if (!this.isUnderMouse) {
-      if (this.highlighted !== null) this.drawOverlay();
+    if (!this.isUnderMouse || left < 0) {
+      this.placePoint();
       return;
     }
-    if (left < 0) return;
     const place = this.place();
     const x = this.plot.posToVal(left, "x");
     const found = tooltipContent(this.data.lines, place, x, top, this.options);
     this.options.onHover(found.nearest);
-    this.drawOverlay();
+    this.placePoint();
     if (found.content.rows.length === 0) {
       this.tools.tooltip.hide();
       return;

@@ -74,7 +74,7 @@ export function axesOf(kind: XKind): uPlot.Axis[] {
     {
       ...common,
       gap: 6,
-      space: 36,
+      space: 30,
       size: (_plot, values) => {
         const longest = (values as (string | null)[] | null)?.reduce(
           (n, text) => Math.max(n, text?.length ?? 0),

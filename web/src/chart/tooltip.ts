@@ -27,7 +27,11 @@ const MARGIN_PX = 8;
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Tooltip {
-  private element: HTMLElement | undefined;
+  private parts: Parts | undefined;
+  private readonly rows: RowView[] = [];
+  /** What the size was measured for. */
+  private shape = "";
+  private size = { width: 0, height: 0 };
   private content: TooltipContent | undefined;
 
   /** What is shown as tab-separated text with all digits; null while nothing is under the mouse. */
@@ -40,15 +44,22 @@ export class Tooltip {
   /** Shows the content beside a point of the window, never over it. */
   show(content: TooltipContent, clientX: number, clientY: number): void {
     this.content = content;
-    this.element ??= document.body.appendChild(node("div", "ep-tooltip"));
-    const { element } = this;
-    element.replaceChildren(
-      node("header", "", content.title),
-      ...content.rows.map(rowNode),
-      ...(content.nMore > 0 ? [node("footer", "", `and ${content.nMore} more`)] : []),
-    );
+    const { element, header, footer } = (this.parts ??= mount());
+    setText(header, content.title);
+    setText(footer, content.nMore > 0 ? `and ${content.nMore} more` : "");
+    while (this.rows.length > content.rows.length) this.rows.pop()?.element.remove();
+    content.rows.forEach((row, index) => {
+      const view = (this.rows[index] ??= newRow(footer));
+      fillRow(view, row);
+    });
     element.hidden = false;
-    const { offsetWidth: width, offsetHeight: height } = element;
+    // Reading a size makes the browser lay out the page, so it is read only when it can have changed.
+    const shape = `${content.rows.length} ${content.rows.map(({ label }) => label).join("\n")}`;
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.size = { width: element.offsetWidth, height: element.offsetHeight };
+    }
+    const { width, height } = this.size;
     const hasRoom = clientX + DISTANCE_PX + width + MARGIN_PX <= window.innerWidth;
     const x = hasRoom ? clientX + DISTANCE_PX : clientX - DISTANCE_PX - width;
     const y = Math.min(clientY - height / 2, window.innerHeight - height - MARGIN_PX);
@@ -57,40 +68,67 @@ export class Tooltip {
 
   hide(): void {
     this.content = undefined;
-    if (this.element !== undefined) this.element.hidden = true;
+    if (this.parts !== undefined) this.parts.element.hidden = true;
   }
 }
 
-function rowNode(row: TooltipRow): HTMLElement {
-  const element = node("div", row.isNearest ? "ep-tooltip-row ep-tooltip-near" : "ep-tooltip-row");
-  element.append(
-    swatch(row),
-    node("span", "", visibleText(row.label)),
-    node("b", "", formatValue(row.value)),
-  );
-  const notes: string[] = [];
-  if (row.original !== null) notes.push(`logged ${formatValue(row.original)}`);
-  if (row.spread !== null) notes.push(`${formatValue(row.spread[0])} to ${formatValue(row.spread[1])}`);
-  if (row.isNearest && notes.length > 0) element.append(node("small", "", notes.join(", ")));
-  return element;
+interface Parts {
+  readonly element: HTMLElement;
+  readonly header: HTMLElement;
+  readonly footer: HTMLElement;
 }
 
-function swatch({ color, dash }: TooltipRow): SVGElement {
+interface RowView {
+  readonly element: HTMLElement;
+  readonly line: SVGElement;
+  readonly label: HTMLElement;
+  readonly value: HTMLElement;
+  readonly note: HTMLElement;
+}
+
+function mount(): Parts {
+  const element = document.body.appendChild(node("div", "ep-tooltip"));
+  const header = element.appendChild(node("header"));
+  const footer = element.appendChild(node("footer"));
+  return { element, header, footer };
+}
+
+function newRow(before: HTMLElement): RowView {
+  const element = node("div", "ep-tooltip-row");
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 14 4");
   const line = document.createElementNS(SVG, "path");
   line.setAttribute("d", "M0 2h14");
-  line.setAttribute("stroke", color);
   line.setAttribute("stroke-width", "2.5");
-  line.setAttribute("stroke-dasharray", dash.join(" "));
   svg.append(line);
-  return svg;
+  const [label, value, note] = [node("span"), node("b"), node("small")];
+  element.append(svg, label, value, note);
+  before.before(element);
+  return { element, line, label, value, note };
 }
 
-/** An element with a text; what was logged is never markup. */
-function node(tag: string, className: string, text = ""): HTMLElement {
+function fillRow(view: RowView, row: TooltipRow): void {
+  const notes: string[] = [];
+  if (row.isNearest && row.original !== null) notes.push(`logged ${formatValue(row.original)}`);
+  if (row.isNearest && row.spread !== null) {
+    notes.push(`${formatValue(row.spread[0])} to ${formatValue(row.spread[1])}`);
+  }
+  view.element.classList.toggle("ep-tooltip-near", row.isNearest);
+  view.line.setAttribute("stroke", row.color);
+  view.line.setAttribute("stroke-dasharray", row.dash.join(" "));
+  setText(view.label, visibleText(row.label));
+  setText(view.value, formatValue(row.value));
+  setText(view.note, notes.join(", "));
+}
+
+/** Sets a text where it changed; what was logged is never markup. */
+function setText(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = text === "";
+}
+
+function node(tag: string, className = ""): HTMLElement {
   const element = document.createElement(tag);
   element.className = className;
-  element.textContent = text;
   return element;
 }
