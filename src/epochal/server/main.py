@@ -15,6 +15,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -39,7 +40,7 @@ from epochal.server.stopping import StopSignals
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
 from epochal.store.metadata import Metadata
-from epochal.store.metrics.embedded import EmbeddedMetricStore
+from epochal.store.metrics.embedded import Cache, EmbeddedMetricStore
 from epochal.store.metrics.stores import MetricStores
 
 # Ctrl-C ends the process within 2 s: requests have this long to finish, and the rest is for closing files.
@@ -97,7 +98,8 @@ def _services(
     with contextlib.ExitStack() as cleanup:
         metadata = Metadata(data.metadata_path)
         cleanup.callback(metadata.close)
-        stores = MetricStores(data.projects_path, EmbeddedMetricStore)
+        # One cache for all projects: its size is a limit of the process, not of a file.
+        stores = MetricStores(data.projects_path, partial(EmbeddedMetricStore, cache=Cache()))
         cleanup.callback(stores.close)
         # Before the stores close, no query may be in one.
         workers = Workers(settings.query_threads)
