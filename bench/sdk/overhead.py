@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from processes import become_subreaper, run
+from processes import become_subreaper, run, users_environment
 
 Row = tuple[str, str, str, str]  # what, figure, floor or rival, aim
 
 
 def in_a_process(code: str, folder: Path, *arguments: str) -> dict[str, float]:
     """Run `code` in a fresh interpreter with its runs in `folder`; return the JSON it prints last."""
-    env = {**os.environ, "EPOCHAL_HOME": str(folder), "PYTHONPATH": str(Path(__file__).parent)}
+    env = {**users_environment(), "EPOCHAL_HOME": str(folder), "PYTHONPATH": str(Path(__file__).parent)}
     done = run([sys.executable, "-c", code, *arguments], env=env, cwd=folder, timeout_s=1200)
     if done.returncode != 0:
         raise RuntimeError(f"exit code {done.returncode}: {done.stdout[-1000:]}")
@@ -216,7 +214,7 @@ def burst(rounds: int) -> list[Row]:
 def _bare_interpreter_cpu_s() -> float:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        return run([sys.executable, "-c", "pass"], env=dict(os.environ), cwd=folder).cpu_s
+        return run([sys.executable, "-c", "pass"], env=users_environment(), cwd=folder).cpu_s
     finally:
         shutil.rmtree(folder)
 
@@ -262,7 +260,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     become_subreaper()
-    subprocess.run([sys.executable, "-c", "import epochal"], check=True)  # compile once, so that all are warm
+    in_a_process(FIRST_LOG, Path(tempfile.mkdtemp(prefix="bench-")))  # compiled once: all are warm
     rows = [("", "Epochal", "floor", "aim"), *all_rows(arguments.rounds, arguments.calls)]
     print("| " + " | ".join(rows[0]) + " |\n|---|---|---|---|")
     for row in rows[1:]:

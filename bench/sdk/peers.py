@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import become_subreaper, run
+from processes import become_subreaper, run, users_environment
 from trackers import PACKAGES, TRACKERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +48,10 @@ def python_of(tracker: str) -> str:
 def measure(tracker: str, case: str) -> Result:
     """Run one measurement and return its figures, `cpu_s` of all its processes included."""
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{tracker}-"))
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "EPOCHAL_", "MLFLOW_"))}
     try:
         done = run(
             [python_of(tracker), str(Path(__file__).with_name("worker.py")), tracker, case, str(folder)],
-            env={**clean, "HOME": str(folder)},
+            env={**users_environment(), "HOME": str(folder)},
             cwd=folder,
             timeout_s=900,
         )

@@ -24,6 +24,13 @@ class Finished(NamedTuple):
     wall_s: float  # until the last of them was gone
 
 
+def users_environment() -> dict[str, str]:
+    """Return this process's environment without what a user does not have: no tracker's settings, and Python
+    may keep its bytecode, without which every process compiles everything anew."""
+    dropped = ("WANDB_", "EPOCHAL_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+
+
 def become_subreaper() -> None:
     """Make orphans of our descendants our own children."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
