@@ -1,11 +1,7 @@
 import { useServerInfo } from "@/data/queries";
 import { CodeBlock, Message } from "@/ui/messages";
 
-const FIRST_RUN = `import epochal as wandb
-
-with wandb.init(project="first-steps", config={"lr": 0.1}) as run:
-    for step in range(100):
-        run.log({"loss": 1 / (1 + step * run.config.lr)})`;
+import { FIRST_RUN } from "./firstRun";
 
 /** What fills this page: the five lines that log a first run, and the folder where it will be found. */
 export function FirstProject() {

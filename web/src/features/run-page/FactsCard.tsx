@@ -27,7 +27,7 @@ export function FactsCard({ group }: { readonly group: FactGroup }) {
             <dd>
               {text === null && <span className="ep-faint">not recorded</span>}
               {text !== null &&
-                (isCode ? <code>{visibleText(text)}</code> : <span>{visibleText(text)}</span>)}
+                (isCode ? <code>{visibleLines(text)}</code> : <span>{visibleLines(text)}</span>)}
               {text !== null && isCode && <CopyButton label={`Copy: ${label}`} text={() => text} />}
             </dd>
           </div>
@@ -35,4 +35,9 @@ export function FactsCard({ group }: { readonly group: FactGroup }) {
       </dl>
     </section>
   );
+}
+
+/** Text in which only line breaks keep their meaning. */
+function visibleLines(text: string): string {
+  return text.split("\n").map(visibleText).join("\n");
 }
