@@ -214,3 +214,15 @@ test("a series that nobody shows any more is not fetched when its run logs", asy
 
   expect(server.requests).toHaveLength(1);
 });
+
+test("steps are never drawn over an axis of time: the last picture keeps its own until the answer is there", async () => {
+  const feed = store.open();
+  feed.setQuestion(question("loss", ["a"]));
+  await vi.advanceTimersByTimeAsync(20);
+
+  feed.setQuestion(question("loss", ["a"], { x: "time" }));
+  expect({ x: feed.get().x, shown: shown(feed) }).toEqual({ x: "step", shown: ["a loss 1"] });
+
+  await vi.advanceTimersByTimeAsync(20);
+  expect({ x: feed.get().x, shown: shown(feed) }).toEqual({ x: "time", shown: ["a loss 2"] });
+});

@@ -21,6 +21,8 @@ export interface SeriesQuestion {
 export interface Picture {
   /** In the order of the question's runs, then keys; a series that has not arrived yet is left out. */
   readonly series: readonly Series[];
+  /** What these series have across: the question's x axis, or the last one's until the answer is there. */
+  readonly x: XAxis;
   /** The first answer to this question is still on its way. */
   readonly isLoading: boolean;
   readonly error: unknown;
@@ -273,12 +275,13 @@ function isFailure({ error, series }: Entry): boolean {
   return error !== undefined && !(isUnreachable && series !== undefined);
 }
 
-const NOTHING: Picture = { series: [], isLoading: true, error: undefined };
+const NOTHING: Picture = { series: [], x: "step", isLoading: true, error: undefined };
 
 /** What one panel shows: set the question, read the picture, listen for new ones. */
 export class SeriesFeed {
   private entries: readonly Entry[] = [];
   private asked = "";
+  private x: XAxis = "step";
   private picture: Picture = NOTHING;
   private readonly listeners = new Set<() => void>();
 
@@ -289,6 +292,7 @@ export class SeriesFeed {
     const asked = JSON.stringify(question);
     if (asked === this.asked) return;
     this.asked = asked;
+    this.x = question.x;
     const before = this.entries;
     this.entries = this.store.watch(question, this);
     const kept = new Set(this.entries);
@@ -320,20 +324,33 @@ export class SeriesFeed {
 
   /** Makes a new picture out of what is there now. */
   refresh(): void {
-    const before = new Map(this.picture.series.map((series) => [`${series.run}\n${series.key}`, series]));
-    const series = this.entries.flatMap(
-      (entry) => entry.series ?? before.get(`${entry.run}\n${entry.key}`) ?? [],
-    );
+    const last = this.picture;
+    const { series, x } = this.drawable();
     const isLoading = this.entries.some((entry) => entry.series === undefined && entry.error === undefined);
     const error = this.entries.find(isFailure)?.error;
-    const last = this.picture;
     const isSame =
       last.isLoading === isLoading &&
       last.error === error &&
+      last.x === x &&
       last.series.length === series.length &&
       last.series.every((each, index) => each === series[index]);
     if (isSame) return;
-    this.picture = { series, isLoading, error };
+    this.picture = { series, x, isLoading, error };
     for (const listener of [...this.listeners]) listener();
+  }
+
+  /** The newest answer to each series, or what was drawn for it before: but never over another x axis. */
+  private drawable(): Pick<Picture, "series" | "x"> {
+    const last = this.picture;
+    const isSameAxis = JSON.stringify(last.x) === JSON.stringify(this.x);
+    const hasAnswer = this.entries.some((entry) => entry.series !== undefined);
+    if (!isSameAxis && !hasAnswer && this.entries.length > 0) return last;
+    const before = new Map(
+      isSameAxis ? last.series.map((series) => [`${series.run}\n${series.key}`, series]) : [],
+    );
+    const series = this.entries.flatMap(
+      (entry) => entry.series ?? before.get(`${entry.run}\n${entry.key}`) ?? [],
+    );
+    return { series, x: isSameAxis ? last.x : this.x };
   }
 }

@@ -73,14 +73,14 @@ test("a panel stands over its step metric until another x axis is chosen", () =>
   const [panel] = panelsOf([key("val/loss")], "history", [definition("val/*", { stepMetric: "epoch" })]);
   if (panel === undefined) throw new Error("no panel");
 
-  expect(panelX(panel, "step").axis).toEqual({ key: "epoch" });
-  expect(panelX(panel, "relative").axis).toBe("relative");
+  expect(panelX(panel, "step")).toEqual({ key: "epoch" });
+  expect(panelX(panel, "relative")).toBe("relative");
 });
 
 test("system metrics have no steps, so they stand over time", () => {
   const [panel] = panelsOf([key("cpu")], "system", []);
   if (panel === undefined) throw new Error("no panel");
 
-  expect(panelX(panel, "step").axis).toBe("relative");
-  expect(panelX(panel, "time").axis).toBe("time");
+  expect(panelX(panel, "step")).toBe("relative");
+  expect(panelX(panel, "time")).toBe("time");
 });

@@ -77,15 +77,15 @@ export function boardSections(panels: readonly PanelSpec[], search: Search): Sec
 }
 
 /** The x axis of one panel: the board's choice, or for "step" what define_metric said. */
-export function panelX(panel: PanelSpec, choice: string): { axis: XAxis; kind: XKind; label: string } {
-  if (panel.stream === "system") {
-    return choice === "time"
-      ? { axis: "time", kind: "time", label: "Wall time" }
-      : { axis: "relative", kind: "relative", label: "After" };
-  }
-  const axis = choice === "step" && panel.stepMetric !== null ? { key: panel.stepMetric } : xAxisOf(choice);
-  if (axis === "step") return { axis, kind: "step", label: "Step" };
-  if (axis === "relative") return { axis, kind: "relative", label: "After" };
-  if (axis === "time") return { axis, kind: "time", label: "Wall time" };
-  return { axis, kind: "metric", label: axis.key };
+export function panelX(panel: PanelSpec, choice: string): XAxis {
+  if (panel.stream === "system") return choice === "time" ? "time" : "relative";
+  return choice === "step" && panel.stepMetric !== null ? { key: panel.stepMetric } : xAxisOf(choice);
+}
+
+/** How an x axis is drawn and what it is called. */
+export function axisLook(axis: XAxis): { readonly kind: XKind; readonly label: string } {
+  if (axis === "step") return { kind: "step", label: "Step" };
+  if (axis === "relative") return { kind: "relative", label: "After" };
+  if (axis === "time") return { kind: "time", label: "Wall time" };
+  return { kind: "metric", label: axis.key };
 }

@@ -10,7 +10,7 @@ import { useSeries } from "@/data/useSeries";
 import { Failure, Progress } from "@/ui/messages";
 import type { Series } from "@/wire/series";
 
-import { type BoardRun, type PanelSpec, panelX } from "../panelSpec";
+import { axisLook, type BoardRun, type PanelSpec, panelX } from "../panelSpec";
 import { PlotToolsContext } from "../plotTools";
 import { useWidth } from "../useOnScreen";
 
@@ -38,11 +38,10 @@ export function LinePanel({ project, panel, runs, settings, onZoom }: LinePanelP
   const { highlight } = useServices();
   const tools = use(PlotToolsContext);
   const [body, width] = useWidth<HTMLDivElement>();
-  const { axis, kind, label } = panelX(panel, settings.x);
-  const { series, isLoading, error, retry } = useSeries(
-    project,
-    questionOf(panel, runs, settings, width, axis),
-  );
+  const asked = questionOf(panel, runs, settings, width, panelX(panel, settings.x));
+  const { series, x, isLoading, error, retry } = useSeries(project, asked);
+  // Of what is drawn, which for a moment is not yet what was asked for.
+  const { kind, label } = axisLook(x);
   const data = useMemo(() => plotData(series, runs, settings), [series, runs, settings]);
   const hasPoints = data.lines.length > 0;
   return (
@@ -56,7 +55,7 @@ export function LinePanel({ project, panel, runs, settings, onZoom }: LinePanelP
             xKind={kind}
             xLabel={label}
             isLog={settings.isLog}
-            cursorKey={JSON.stringify(axis)}
+            cursorKey={JSON.stringify(x)}
             highlight={highlight}
             tools={tools}
             onZoom={onZoom}
