@@ -22,7 +22,8 @@ export default defineConfig({
     proxy: Object.fromEntries(
       ["/api", "/graphql", "/login", "/healthz"].map((path) => [
         path,
-        { target: server, changeOrigin: true },
+        // The server answers only requests that come from its own pages.
+        { target: server, changeOrigin: true, headers: { origin: server } },
       ]),
     ),
   },

@@ -139,7 +139,9 @@ function drawMarks(ctx: CanvasRenderingContext2D, line: Line, place: Place): voi
   ctx.lineWidth = LINE_WIDTH;
   ctx.setLineDash([]);
   for (let i = 0; i < line.x.length; i++) {
-    const x = toX(line.x[i] ?? 0);
+    if ((line.x[i] ?? 0) < place.view.x[0] || (line.x[i] ?? 0) > place.view.x[1]) continue;
+    // Marks of the first and the last point stay whole.
+    const x = Math.min(Math.max(toX(line.x[i] ?? 0), MARK), place.width - MARK);
     if ((nNan[i] ?? 0) > 0) cross(ctx, x, bottom);
     if ((nPosInf[i] ?? 0) > 0) triangle(ctx, x, 1, MARK * 2);
     if ((nNegInf[i] ?? 0) > 0) triangle(ctx, x, place.height - 1, -MARK * 2);
