@@ -64,14 +64,10 @@ types: tools ## check the types of Python and TypeScript
 
 .PHONY: bench bench-peers
 bench: tools web chromium ## measure what the README claims, each figure beside its floor (half an hour)
-	@$(BIN)/python bench/sdk/overhead.py
-	@$(BIN)/python bench/ingest/watcher.py
-	@$(BIN)/python bench/store/metrics_store.py
-	@$(WEB) node bench/web/live.mjs
-	@$(BIN)/python bench/sdk/kills.py
+	@$(BIN)/python scripts/bench.py
 
 bench-peers: tools ## the same against wandb, Trackio, TensorBoardX, MLflow and Aim
-	@$(BIN)/python bench/sdk/peers.py
+	@$(BIN)/python scripts/bench.py peers
 
 # --- Shipping it ------------------------------------------------------------------------------------------
 

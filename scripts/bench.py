@@ -38,7 +38,7 @@ BENCHMARKS = {
     ),
     "live": Benchmark("From log() to the open page", ("node", "bench/web/live.mjs")),
     "ingest": Benchmark("Following run logs", ("python", "bench/ingest/watcher.py")),
-    "store": Benchmark("The metric store", ("python", "bench/store/metrics.py")),
+    "store": Benchmark("The metric store", ("python", "bench/store/metrics_store.py")),
     "peers": Benchmark("The same calls on published trackers", ("python", "bench/sdk/peers.py")),
 }
 
@@ -49,8 +49,10 @@ def table_of(benchmark: Benchmark) -> str:
     Raises:
         subprocess.CalledProcessError: it failed, or found what must not be.
     """
+    # Node.js may be a Python package here, which only webapp.py knows.
+    programs = {"python": [sys.executable], "node": [sys.executable, "scripts/webapp.py", "node"]}
     program, *rest = benchmark.command
-    command = [sys.executable if program == "python" else program, *rest]
+    command = [*programs[program], *rest]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     kept = []
