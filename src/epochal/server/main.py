@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import socket
 import sys
 import threading
@@ -145,12 +146,13 @@ def _announce(url: str, services: Services, data: Path) -> None:
     link = login_link(url, services.login_tokens.mint())
     first, *others = services.runs_folders
     more = f" and {len(others)} more" if others else ""
+    named = f" --data-dir {shlex.quote(str(data))}" if services.settings.data_dir else ""
     print(
         f"Epochal {__version__} is running.\n\n"
         f"  Open   {link}\n"
         f"  Runs   {first}{more}\n"
         f"  Data   {data}\n\n"
-        "The link signs one browser in; `epochal link` prints another. Ctrl-C stops the server.",
+        f"The link signs one browser in; `epochal link{named}` prints another. Ctrl-C stops the server.",
         flush=True,
     )
 
