@@ -39,6 +39,21 @@ with epochal.init(project="runs", id="values", name="sunny", tags=["a-tag"], gro
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("0.123456789");
   });
 
+  test("copies what is selected in full, whatever was rounded on the screen", async () => {
+    const page = await openWithClipboard(stage, "/local/runs/runs/values");
+    const tree = page.getByRole("tree", { name: /^Config/ });
+    await tree.getByText("gelu").waitFor();
+    await tree.evaluate((element) => getSelection()?.selectAllChildren(element));
+    await page.keyboard.press("Control+c");
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    expect(copied.split("\n")).toEqual([
+      "lr\t0.123456789",
+      "model.depth\t3",
+      "model.act\tgelu",
+      "seed\t9007199254740993",
+    ]);
+  });
+
   test("finds a value by a part of its key, and the address shows it again", async () => {
     const page = await stage.open("/local/runs/runs/values");
     await page.getByRole("textbox", { name: "Search config" }).fill("act");

@@ -36,7 +36,14 @@ export function RunHeader({ run, readAt, project, isStale }: RunHeaderProps) {
           <CopyButton label="Copy the run id" text={() => run.name} />
         </span>
         {isStale && <StateMark icon="alert" tone="warn" word="as it was: the server does not answer" />}
-        <Link to="/$entity/$project" params={{ ...project }} search={{}} className="ep-button ep-run-back">
+        <Link
+          to="/$entity/$project"
+          params={{ ...project }}
+          search={{}}
+          className="ep-button ep-run-back"
+          aria-label="Workspace"
+          title="Back to the workspace"
+        >
           <Icon name="chart" />
           <span>Workspace</span>
         </Link>

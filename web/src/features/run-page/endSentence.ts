@@ -34,7 +34,7 @@ export function endSentence(run: Pick<RunData, "state" | "exit" | "heartbeatAt">
   if (state === "preempted") {
     return {
       title: `Preempted${bySignal(exit?.signal ?? null)}`,
-      details: reason || "It said before that this was coming.",
+      details: reason || "The script had said that this was coming.",
     };
   }
   if (state === "crashed") {
