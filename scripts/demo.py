@@ -16,6 +16,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -247,6 +248,8 @@ def main() -> int:
     """Run the demo or its check; 1 with a text where it could not go on."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="do it in short, look at the result and stop")
+    # What ends this ends the server and the trainings too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     is_check = parser.parse_args().check or os.environ.get("EPOCHAL_DEMO_ONCE") == "1"
     try:
         run_check() if is_check else run_demo(ROOT / ".demo")
