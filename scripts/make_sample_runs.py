@@ -57,7 +57,7 @@ NOUNS = [
 ENDS = ("finished", "finished", "finished", "failed", "killed", "finished", "crashed", "preempted")
 SECONDS_A_STEP = 0.35
 STEPS_AN_EPOCH = 50
-SYSTEM_EVERY_S = 15.0
+STEPS_A_SYSTEM_SAMPLE = 43
 HOSTILE = "<img src=x onerror=alert(1)> \u202eevil"
 TRACEBACK = (
     "Traceback (most recent call last):\n"
@@ -250,12 +250,11 @@ def write_finished(folder: Path, options: argparse.Namespace, now: float) -> Non
         sample = Sample(folder, index, options, started)
         state = ENDS[index % len(ENDS)]
         n_steps = options.steps if state == "finished" else max(1, options.steps * 2 // 3)
-        next_system = started
         for step in range(n_steps):
             at = started + step * SECONDS_A_STEP
-            if at >= next_system:
+            # By steps and not by time, whose rounding depends on the day.
+            if step % STEPS_A_SYSTEM_SAMPLE == 0:
                 sample.sample_system(at)
-                next_system += SYSTEM_EVERY_S
             sample.advance(at)
         sample.end(state, started + n_steps * SECONDS_A_STEP)
 

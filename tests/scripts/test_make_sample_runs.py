@@ -24,7 +24,7 @@ def records(folder: Path) -> dict[str, list[list[object]]]:
         path.stem: [
             [f.record[0], *f.record[2:]] for f in read_all(path)[0] if f.record[0] != RecordType.HEADER
         ]
-        for path in folder.glob("run-*/*.runlog")
+        for path in sorted(folder.glob("run-*/*.runlog"), key=lambda p: p.stem)
     }
 
 

@@ -120,13 +120,19 @@ def test_pages_fit_together(
         totalCount edges { cursor node { name } } pageInfo { hasNextPage endCursor } } } }"""
 
     def page(after: str | None) -> dict[str, Any]:
-        project = ask(client, query, after=after)["project"]
-        return project["runs"] if project else {"totalCount": 0}
+        found: dict[str, Any] = ask(client, query, after=after)["project"]["runs"]
+        return found
 
-    wait_until(lambda: page(None)["totalCount"] == 5)
+    def all_ended() -> bool:
+        states = '{ project(name: "paged") { runs { edges { node { state } } } } }'
+        project = ask(client, states)["project"] or {"runs": {"edges": []}}
+        return [edge["node"]["state"] for edge in project["runs"]["edges"]] == ["finished"] * 5
+
+    wait_until(all_ended)
     names, after = [], None
     for _ in range(3):
         found = page(after)
+        assert found["totalCount"] == 5
         names += [edge["node"]["name"] for edge in found["edges"]]
         after = found["pageInfo"]["endCursor"]
         assert after == found["edges"][-1]["cursor"]
