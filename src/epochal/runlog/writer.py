@@ -18,11 +18,13 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
+from types import FrameType
 
 import msgspec
 
 from epochal.runlog.format import FRAME_HEADER, MAGIC, OFFSET_MASK, Header, RecordType, frame
+from epochal.runlog.spill import Spill
 
 DEFAULT_BUFFER_BYTES = 64 * 2**20
 # A write above this is slow; so much slowness within the window means that the file system is, and not
@@ -33,13 +35,13 @@ SLOW_WINDOW_S = 10.0
 # From here on putting the header before the payload costs more than a list of two parts: the copy of 10,000
 # scalars took as long as encoding them, most of it for memory that was given back and fetched again.
 LARGE_PAYLOAD_BYTES = 16 * 2**10
-RETRY_EVERY_S = 0.5
 # Every write is timed at the beginning of a file and after a slow one, then one in so many bytes.
 TIME_ALL_BYTES = 4096
 TIME_EVERY_BYTES = 2048
 HIGH_DESCRIPTOR = 512
 
 _BUSY = -1
+_CUT = "could not be written whole (disk full?)"
 _HEADER_BYTES = FRAME_HEADER.size
 # Looked up once: a global is found faster than an attribute of a module.
 _pack, _crc32, _write, _writev = FRAME_HEADER.pack, zlib.crc32, os.write, os.writev
@@ -73,14 +75,11 @@ class RunLogWriter:
         self.lost_rows = 0
         # Re-entrant, because a signal handler or a finaliser may log in the middle of our own append.
         self._lock = threading.RLock()
-        self._offset = 0  # where the next frame begins, counting what is still buffered; or _BUSY
+        self._offset = 0  # where the next frame begins, or _BUSY in the middle of a write
         self._careful_from = 0  # from this offset on, append() takes the slower way
         self._waiting: list[bytes] = []
-        self._buffer = bytearray()
+        self._spill: Spill | None = None  # while the file system refuses or is slow
         self._max_buffer_bytes = max_buffer_bytes
-        self._buffering = False
-        self._drainer: threading.Thread | None = None
-        self._wake = threading.Event()
         self._closed = False
         self._slow_s = 0.0
         self._slow_since = 0.0
@@ -97,9 +96,9 @@ class RunLogWriter:
 
     @property
     def size(self) -> int:
-        """Bytes of the file once all that was appended is written."""
+        """Bytes that are in the file."""
         with self._lock:
-            return self._offset
+            return self._offset if self._spill is None else self._spill.offset
 
     def append(self, payload: bytes) -> None:
         """Write `payload`, an encoded record, as the next frame.
@@ -121,25 +120,29 @@ class RunLogWriter:
                     n = _write(self._fd, head + payload)
                 else:
                     n = _writev(self._fd, (head, payload))
-                self._offset = offset + n
-                if n != len(payload) + _HEADER_BYTES:
-                    self._finish_later(payload, offset, n)
+                if n == len(payload) + _HEADER_BYTES:
+                    self._offset = offset + n
+                else:
+                    self._start_spilling(_CUT, offset + n, rest=(head + payload)[n:])
             except BaseException as error:  # noqa: BLE001 - Ctrl-C is raised again, trouble is not
                 self._failed(payload, offset, error)
             if self._waiting:
-                self._append_waiting()
+                self._write_waiting()
 
     def record(self, record_type: RecordType, *items: object) -> None:
         """Append the record `[record_type, now, *items]`; for what is not on the hot path."""
         self.append(_encoder.encode((int(record_type), time.time(), *items)))
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until nothing is buffered; return whether that was reached in `timeout_s` seconds."""
+        """Wait until nothing is in memory only; return whether that was reached in `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
-        while self._buffer:
+        with self._lock:
+            if self._waiting and not self._closed:
+                self._write_waiting()
+        while (spill := self._spill) is not None and not spill.is_empty():
             if time.monotonic() > deadline:
                 return False
-            self._wake.set()
+            spill.hurry()
             time.sleep(0.005)
         return True
 
@@ -149,19 +152,20 @@ class RunLogWriter:
             os.fsync(self._fd)
 
     def close(self, timeout_s: float = 10.0) -> bool:
-        """Write what is buffered and close; return whether everything is in the file."""
+        """Write what is in memory and close; return whether everything is in the file."""
+        if self._closed:
+            return self.lost_rows == 0
+        is_written = self.flush(timeout_s)
         with self._lock:
-            if self._closed:
-                return not self._buffer
-        done = self.flush(timeout_s)
-        with self._lock:
+            is_ours = self._is_ours()
             self._closed = True
             self._careful_from = 0
-            self._wake.set()
-            if self._is_ours():
-                os.close(self._fd)
-            self._fd = -1
-        return done and self.lost_rows == 0
+            if self._spill is not None:
+                self._spill.stop()
+            fd, self._fd = self._fd, -1
+            if is_ours:
+                os.close(fd)
+        return is_written and self.lost_rows == 0
 
     def abandon(self) -> None:
         """Close the file descriptor in a forked child, touching nothing that a lock guards."""
@@ -172,52 +176,85 @@ class RunLogWriter:
         if is_ours:
             os.close(fd)
 
-    def _append_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for payload in waiting:
-            self.append(payload)
-
     def _append_with_care(self, payload: bytes) -> None:
-        """Append when something is different: nested in itself, closed, buffering, or a write to be timed."""
-        offset = self._offset
-        if offset == _BUSY:
-            # A signal handler or a finaliser logs in the middle of our own append, which will write it.
-            self._waiting.append(payload)
-            return
+        """Append when something is different: closed, spilling, nested in itself, or a write to be timed."""
         if self._closed:
             self.lost_rows += 1
             return
-        if self._buffering:
-            self._put_in_buffer(frame(payload, offset))
+        if self._spill is not None:
+            self.lost_rows += not self._spill.put(payload)
+            return
+        if self._offset == _BUSY and self._is_nested():
+            # A signal handler or a finaliser logs in the middle of our own append, which will write it.
+            self._waiting.append(payload)
+            return
+        if not self._is_ours() and not self._reopen():
+            self.lost_rows += 1  # Closed by the program, and gone: there is nowhere to write to.
+            return
+        if self._offset == _BUSY and not self._recount():
+            self.lost_rows += 1
             return
         self._careful_from = sys.maxsize
         if self._on_pause is not None:
             self._on_pause()
-        if not self._is_ours() and not self._reopen():
-            self._start_buffering(frame(payload, offset), "was closed and cannot be opened again")
-            return
-        began = perf_counter()
+        before = _Moment()
         self.append(payload)
-        self._count_slow(perf_counter() - began)
-        if not self._buffering:
-            fast = self._slow_s == 0.0 and offset > TIME_ALL_BYTES
-            self._careful_from = self._offset + TIME_EVERY_BYTES if fast else 0
+        self._count_slow(before.waited_s())
+        if self._spill is None:
+            is_fast = self._slow_s == 0.0 and self._offset > TIME_ALL_BYTES
+            self._careful_from = self._offset + TIME_EVERY_BYTES if is_fast else 0
+
+    def _is_nested(self) -> bool:
+        """Tell whether this thread is in the middle of another append of ours.
+
+        Asked of the stack, which cannot be wrong: any mark of our own could be left behind by Ctrl-C.
+        """
+        n_appends = 0
+        caller: FrameType | None = sys._getframe()
+        while caller is not None:
+            if caller.f_code in _APPENDING and caller.f_locals["self"] is self:
+                n_appends += 1
+            caller = caller.f_back
+        return n_appends > 1
+
+    def _write_waiting(self) -> None:
+        """Write what came nested in appends; those that come meanwhile are taken by the same loop."""
+        while self._waiting:
+            # Taken out afterwards: written twice, a row is still one row; not written, it is lost.  A
+            # handler that logs meanwhile may have emptied the list by then.
+            payload = self._waiting[0]
+            self._append_now(payload)
+            if self._waiting and self._waiting[0] is payload:
+                del self._waiting[0]
+
+    def _append_now(self, payload: bytes) -> None:
+        if self._spill is not None:
+            self.lost_rows += not self._spill.put(payload)
+            return
+        if self._offset == _BUSY and not self._recount():
+            self.lost_rows += 1
+            return
+        offset, self._offset = self._offset, _BUSY
+        try:
+            data = frame(payload, offset)
+            n = os.write(self._fd, data)
+            if n == len(data):
+                self._offset = offset + n
+            else:
+                self._start_spilling(_CUT, offset + n, rest=data[n:])
+        except BaseException as error:  # noqa: BLE001 - as in append
+            self._failed(payload, offset, error)
 
     def _failed(self, payload: bytes, offset: int, error: BaseException) -> None:
         if not isinstance(error, OSError):
             # Ctrl-C may land between the write and the count: the file knows better.
-            self._recount(offset)
+            self._recount()
             raise error
-        self._offset = offset
         if error.errno == errno.EBADF and not self._closed and self._reopen():
-            self.append(payload)
+            self._append_now(payload)
             return
         why = os.strerror(error.errno) if error.errno else str(error)
-        self._start_buffering(frame(payload, offset), f"cannot be written to ({why})")
-
-    def _finish_later(self, payload: bytes, offset: int, n_written: int) -> None:
-        """Keep what the file system did not take of a frame: a full disk may cut one anywhere."""
-        self._start_buffering(frame(payload, offset)[n_written:], "could not be written whole (disk full?)")
+        self._start_spilling(f"cannot be written to ({why})", offset, record=payload)
 
     def _open(self, flags: int) -> None:
         """Open the file, under a number that nobody is likely to be given next.
@@ -251,71 +288,91 @@ class RunLogWriter:
             return False
         return (found.st_dev, found.st_ino) == self._identity
 
-    def _recount(self, offset: int) -> None:
+    def _recount(self) -> bool:
+        """Take the end of the file as the place of the next frame; return False if it cannot be told."""
         try:
-            self._offset = os.lseek(self._fd, 0, os.SEEK_END) + len(self._buffer)
+            self._offset = os.lseek(self._fd, 0, os.SEEK_END)
         except OSError:
-            self._offset = offset
+            return False
+        return True
 
-    def _count_slow(self, elapsed_s: float) -> None:
+    def _count_slow(self, waited_s: float) -> None:
         now = perf_counter()
         if now - self._slow_since > SLOW_WINDOW_S:
             self._slow_since, self._slow_s = now, 0.0
-        if elapsed_s > SLOW_WRITE_S:
-            self._slow_s += elapsed_s
-        if self._slow_s > SLOW_BUDGET_S and not self._buffering:
+        self._slow_s += waited_s
+        if self._slow_s > SLOW_BUDGET_S and self._spill is None:
             self._is_slow = True
-            self._start_buffering(b"", f"is slow ({elapsed_s * 1000:.0f} ms for one write)")
+            offset, self._offset = self._offset, _BUSY
+            self._start_spilling(f"is slow ({waited_s * 1000:.0f} ms for one write)", offset)
 
-    def _start_buffering(self, data: bytes, why: str) -> None:
-        """Keep `data` in memory from here on, and let a thread write."""
-        if self._closed:
-            self.lost_rows += 1
-            return
-        first_time = not self._buffering
-        self._buffering = True
+    def _start_spilling(
+        self, why: str, offset: int, *, rest: bytes = b"", record: bytes | None = None
+    ) -> None:
+        """Keep what follows in memory, and let a thread write it.
+
+        To be called while an append is under way, so that what is logged meanwhile waits its turn.
+
+        Args:
+            why: for the user, after "The run log …".
+            offset: of the end of the file.
+            rest: of a frame that the file took a part of: a full disk may cut one anywhere.
+            record: that the file did not take at all.
+        """
+        spill = Spill(
+            lambda data: os.write(self._fd, data),
+            offset=offset,
+            rest=rest,
+            max_bytes=self._max_buffer_bytes,
+            is_done=self._is_healed,
+        )
+        if record is not None:
+            self.lost_rows += not spill.put(record)
+        self._spill = spill
         self._careful_from = 0
-        self._buffer += data
-        self._offset += len(data)
-        if self._drainer is None:
-            self._drainer = threading.Thread(target=self._drain_loop, name="epochal-run-log", daemon=True)
-            self._drainer.start()
-        if first_time and self._on_trouble is not None:
-            self._on_trouble(
+        if self._on_trouble is not None:
+            tell, self._on_trouble = self._on_trouble, None
+            tell(
                 f"The run log {self.path} {why}; training goes on, rows wait in memory "
                 f"(up to {self._max_buffer_bytes >> 20} MiB) and are written when it takes them."
             )
 
-    def _put_in_buffer(self, data: bytes) -> None:
-        if self._closed or len(self._buffer) + len(data) > self._max_buffer_bytes:
-            self.lost_rows += 1
-            return
-        self._buffer += data
-        self._offset += len(data)
-        if len(self._buffer) == len(data):
-            self._wake.set()
-
-    def _drain_loop(self) -> None:
-        while not self._closed:
-            self._wake.wait(RETRY_EVERY_S)
-            self._wake.clear()
-            while self._buffer and not self._closed:
-                # Out of the lock: a write that takes a second must not hold log() up for as long.
-                part = bytes(self._buffer[: 1 << 20])
-                try:
-                    n = os.write(self._fd, part)
-                except OSError:
-                    break
-                with self._lock:
-                    del self._buffer[:n]
-            if self._is_healed():
-                return
-
     def _is_healed(self) -> bool:
         """Go back to writing at once when a file system that refused takes everything again."""
         with self._lock:
-            if self._buffer or self._is_slow or self._closed:
+            spill = self._spill
+            if spill is None or self._is_slow or self._closed or not spill.is_empty():
                 return False
-            self._buffering = False
-            self._drainer = None
+            self._offset, self._spill = spill.offset, None
             return True
+
+
+class _Moment:
+    """The moment before a write, to tell afterwards for how long the file system kept the thread waiting."""
+
+    def __init__(self) -> None:
+        self._n_waits = _times_this_thread_waited()
+        self._cpu_s = process_time()
+        self._at = perf_counter()
+
+    def waited_s(self) -> float:
+        """Return the seconds of waiting for the file system; 0 if it was something else that took the time.
+
+        Being preempted on a busy machine is no waiting: the thread gave nothing up.  Waiting for Python's
+        lock while another thread computes is no slow file system either, and shows as CPU of this process;
+        it rarely takes longer than a few of the 5 ms after which Python passes its lock on.
+        """
+        elapsed_s = perf_counter() - self._at
+        if elapsed_s < SLOW_WRITE_S or _times_this_thread_waited() == self._n_waits:
+            return 0.0
+        is_python = process_time() - self._cpu_s > elapsed_s / 2 and elapsed_s < 5 * SLOW_WRITE_S
+        return 0.0 if is_python else elapsed_s
+
+
+def _times_this_thread_waited() -> int:
+    if sys.platform != "linux":
+        return time.monotonic_ns()  # Not known elsewhere: there, every slow write counts.
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+_APPENDING = (RunLogWriter.append.__code__, RunLogWriter._append_now.__code__)
