@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 
 import { describeOnStage, waitForNote } from "./harness";
@@ -38,4 +39,28 @@ describeOnStage("a run that is being logged", (stage) => {
       .waitFor();
     expect(seconds).toHaveLength(4);
   });
+
+  test("a tab that nobody sees holds no connection, and catches up when it is looked at", async () => {
+    const trainer = stage.train(TRAINER.replace("sunny-river-1", "calm-field-2").replace('"live"', '"tabs"'));
+    await trainer.tell("0.9");
+    const page = await stage.open("/local/tabs");
+    await waitForNote(page, "loss", "1 point, exact");
+    const closed = page.waitForEvent("requestfailed", (request) => request.url().includes("/api/live"));
+
+    await setHidden(page, true);
+    await closed;
+    await trainer.tell("0.5");
+    await setHidden(page, false);
+
+    await waitForNote(page, "loss", "2 points, exact");
+    await trainer.finish();
+  });
 });
+
+/** Headless tabs are always visible: the page is told what a browser would tell it. */
+async function setHidden(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+}

@@ -19,10 +19,15 @@ export interface LiveHandlers {
 }
 
 const RETRY_MS = 2000;
+/** So that looking at another tab for a moment costs nothing. */
+const HIDDEN_GRACE_MS = 5000;
 
 /**
  * Follows the changes of a project, or of all projects.  The browser reconnects a dropped stream by
  * itself and sends the cursor; a stream that the server refused is opened again here.
+ *
+ * A tab that nobody sees has no stream: a browser gives one server six connections in all, and the
+ * seventh tab would wait for its first page for ever.
  *
  * @returns a function that ends it.
  */
@@ -53,9 +58,21 @@ export function followChanges(
     current.addEventListener("reset", handlers.onReset);
   };
 
-  open();
-  return () => {
-    clearTimeout(timer);
+  const close = () => {
     source?.close();
+    source = undefined;
+  };
+  const onVisibility = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(close, HIDDEN_GRACE_MS);
+    else if (source === undefined || source.readyState === EventSource.CLOSED) open();
+  };
+
+  document.addEventListener("visibilitychange", onVisibility);
+  if (!document.hidden) open();
+  return () => {
+    document.removeEventListener("visibilitychange", onVisibility);
+    clearTimeout(timer);
+    close();
   };
 }
