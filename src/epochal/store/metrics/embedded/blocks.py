@@ -265,8 +265,13 @@ def _column(key: str, kind: ColumnKind, rows: list[int], values: list[object]) -
 
 
 def _size(block: Block) -> int:
-    size = len(block.times) + 400 * len(block.records)
+    """Return about how many bytes the decoded block takes in memory."""
+    # Texts and lists are what they are encoded, and Python's own weight for each.
+    size = len(block.times) + sum(400 + len(encode_value(record)) for _, record in block.records)
     for column in block.columns:
-        per_item = 200 if column.kind == "v" else 1
-        size += _COLUMN_OVERHEAD_BYTES + per_item * len(column.values) + len(column.rows or b"")
+        size += _COLUMN_OVERHEAD_BYTES + len(column.rows or b"")
+        if isinstance(column.values, list):
+            size += 200 * len(column.values) + len(encode_value(column.values))
+        else:
+            size += len(column.values)
     return size
