@@ -137,14 +137,16 @@ class Training:
 
     def sidecars(self) -> list[psutil.Process]:
         """Return its sidecars that run."""
-        found = []
+        found: list[psutil.Process] = []
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
                 # Not the shell that starts one, which has the same words behind its own.
                 is_sidecar = words[1:2] == ["-I"] and any("epochal.sidecar" in word for word in words)
                 is_ours = is_sidecar and str(self.process.pid) in words
-                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                # Nor a program that one starts (git): until it is replaced, the fork has its parent's words.
+                is_fork = process.ppid() in {sidecar.pid for sidecar in found}
+                if is_ours and not is_fork and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
                 continue
