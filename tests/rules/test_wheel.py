@@ -169,7 +169,6 @@ def address(wheel: Path, tmp_path: Path) -> Iterator[str]:
 
 def test_the_server_of_the_wheel_shows_the_app(address: str) -> None:
     browser = build_opener(HTTPCookieProcessor())
-    browser.addheaders = [("Accept", "text/html")]  # what a page's address answers to
     browser.addheaders = [("Accept", "text/html")]  # a page is only shown to who asks for one
     with browser.open(address) as page:
         text = page.read().decode()
