@@ -235,6 +235,21 @@ def test_few_points_come_one_by_one_and_many_on_one_grid(
     assert buckets.x[~is_first].tolist() == [0, 33, 66, 99]
 
 
+def test_a_key_is_cut_in_the_same_buckets_whatever_keys_are_asked_for_beside_it(
+    metrics: MetricStore, new_journal: type[Journal]
+) -> None:
+    """Charts that share a request share no axis: a key at step 10^9 must not make the others coarse."""
+    metrics.append([new_journal("r1").block([(i, 0.0, {"a": float(i)}) for i in range(100)])])
+    metrics.append([new_journal("r2").block([(10**9, 0.0, {"far": 1.0})])])
+
+    runs = (R1, RunId("r2"))
+    alone = metrics.read_series(SeriesQuery(runs=runs, keys=("a",), n_buckets=10)).buckets
+    _, beside = metrics.read_series(SeriesQuery(runs=runs, keys=("a", "far"), n_buckets=10))
+
+    assert alone.x.tolist() == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert beside.x[beside.series == 0].tolist() == alone.x.tolist()
+
+
 def test_one_point_beyond_each_end_of_the_range_comes_along_uncounted(
     metrics: MetricStore, new_journal: type[Journal]
 ) -> None:

@@ -147,10 +147,11 @@ class MetricStore(Protocol):
         """Return the series of every key of every run of `query`, run by run, in the order asked for.
 
         A series with at most `n_buckets` points in range comes point by point.  Otherwise its points come in
-        at most `n_buckets` buckets on one grid for all series of the query; every bucket tells exactly
-        about the points from its `x` to its `x_last`, no point is left out, and a bucket begins in the
-        grid's cell that it stands for.  One point beyond each end of the range comes along; it does not
-        count in `SeriesInfo.n_points`.  Points whose x is not finite have no place and are left out.
+        at most `n_buckets` buckets, those of one key on one grid for all runs of the query, whatever other
+        keys it names; every bucket tells exactly about the points from its `x` to its `x_last`, no point is
+        left out, and a bucket begins in the grid's cell that it stands for.  One point beyond each end of
+        the range comes along; it does not count in `SeriesInfo.n_points`.  Points whose x is not finite have
+        no place and are left out.
 
         In the stream `system` a point's step is its Unix time in whole microseconds.
         """

@@ -1,4 +1,4 @@
-"""Answers a chart: many series of one query on one grid."""
+"""Answers a query: the series of many runs, those of one key on one grid."""
 
 from __future__ import annotations
 
@@ -27,8 +27,13 @@ def read_series(snapshot: Snapshot, query: SeriesQuery) -> SeriesAnswer:
     histories = [_history(snapshot, query, run, key) for run, key in names]
     lines = [_line(snapshot, query, history) for history in histories]
     low, high = query.x_range or (-np.inf, np.inf)
-    grid = _grid(lines, low, high, max(1, query.n_buckets))
-    readings = [None if line is None else line.read(low, high, grid) for line in lines]
+    # A key's own grid: what else is asked for beside it must not change a chart.
+    n_keys, n_cells = len(query.keys), max(1, query.n_buckets)
+    grids = [_grid(lines[place::n_keys], low, high, n_cells) for place in range(n_keys)]
+    readings = [
+        None if line is None else line.read(low, high, grids[index % n_keys])
+        for index, line in enumerate(lines)
+    ]
     infos = [
         SeriesInfo(
             run=run,
