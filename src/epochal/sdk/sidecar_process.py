@@ -36,10 +36,14 @@ _SHELL_SCRIPT = f"trap '' {_TRAPPED}; \"$@\" &"
 _SOCKET_FD = 3
 _PIDFD_FD = 4
 
+# msgspec can do without typing_extensions, whose import is a quarter of the sidecar's start.
 _PROGRAM = """\
-import sys
+import gc, sys
+gc.disable()
+sys.modules["typing_extensions"] = None
 sys.path.extend(sys.argv[4:])
 from epochal.sidecar.main import main
+gc.enable()
 main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
 """
 
