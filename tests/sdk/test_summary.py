@@ -201,6 +201,35 @@ def test_a_row_without_its_step_metric_gets_the_last_one(run: epochal.Run, rows:
     }
 
 
+def test_a_row_of_an_earlier_step_keeps_the_step_metric_it_has(run: epochal.Run, rows: Rows) -> None:
+    run.define_metric("val/*", step_metric="epoch")
+    for epoch in range(3):
+        run.log({"epoch": epoch}, step=100 * epoch)
+    run.log({"val/acc": 0.5}, step=100)
+    run.log({"epoch": 0, "val/loss": 1.0}, step=0)
+    run.log({"val/acc": 0.9})
+
+    assert rows(run) == {
+        0: {"epoch": 0, "val/loss": 1.0},
+        100: {"epoch": 1, "val/acc": 0.5},
+        200: {"epoch": 2, "val/acc": 0.9},
+    }
+
+
+def test_a_resumed_run_goes_on_with_the_step_metrics_it_had(rows: Rows) -> None:
+    first = epochal.init(id="r1")
+    first.define_metric("val/*", step_metric="epoch")
+    first.log({"epoch": 6}, step=20)
+    first.log({"epoch": 7}, step=30)
+    first.log({"epoch": 6, "late": True}, step=20)
+    first.finish()
+
+    run = epochal.init(id="r1", resume="must")
+    run.log({"val/acc": 0.5})
+
+    assert rows(run) == {31: {"val/acc": 0.5, "epoch": 7}}
+
+
 def test_step_sync_can_be_off(run: epochal.Run, rows: Rows) -> None:
     run.define_metric("acc", step_metric="epoch", step_sync=False)
     run.log({"acc": 1})

@@ -20,6 +20,7 @@ from epochal.runlog.format import RecordType
 from epochal.sdk import ending, previous, session
 from epochal.sdk.config import as_mapping, clean_key, from_yaml
 from epochal.sdk.environment_variables import settings_from_environment, settings_from_file
+from epochal.sdk.metric import Metric, StepSync
 from epochal.sdk.names import default_name
 from epochal.sdk.previous import Previous
 from epochal.sdk.process import process
@@ -263,6 +264,8 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
         run.config._items.update(earlier.config)
         for definition in earlier.definitions:
             _define_again(run, definition)
+        if isinstance(run._sync, StepSync):
+            run._sync.go_on_from({k: v for k, v in earlier.step_metrics.items() if v is not None})
     if run._is_primary:
         run._record(RecordType.ATTRIBUTES, {k: v for k, v in attributes.items() if v is not None})
     if config:
@@ -271,8 +274,6 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
 
 
 def _define_again(run: Run, definition: dict[str, Any]) -> None:
-    from epochal.sdk.metric import Metric, StepSync
-
     sync = run._sync if isinstance(run._sync, StepSync) else StepSync()
     sync.define(Metric({"step_metric": None, "step_sync": None, **definition}))
     run._sync = sync if sync.is_needed else None

@@ -128,6 +128,10 @@ class StepSync:
             self._exact[metric.name] = target
         self._step_metric_of = {}
 
+    def go_on_from(self, last: Mapping[str, object]) -> None:
+        """Take over the values that step metrics had at the end of earlier sessions."""
+        self._last.update(last)
+
     @property
     def is_needed(self) -> bool:
         """Whether any metric is synchronised."""

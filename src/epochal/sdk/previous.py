@@ -24,6 +24,7 @@ class Previous(msgspec.Struct):
     config: dict[str, Any]
     attributes: dict[str, Any]  # name, notes, tags, group, job_type
     definitions: list[dict[str, Any]]  # of metrics, oldest first
+    step_metrics: dict[str, Any]  # the newest value of each that a definition names
 
 
 def exists(runs_folder: Path, run_id: str, project: str, entity: str | None) -> bool:
@@ -33,14 +34,16 @@ def exists(runs_folder: Path, run_id: str, project: str, entity: str | None) -> 
 
 def read(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Previous:
     """Return what the sessions of the run say, oldest first.  Reads all of them; damage is skipped."""
-    previous = Previous(next_step=0, config={}, attributes={}, definitions=[])
+    previous = Previous(next_step=0, config={}, attributes={}, definitions=[], step_metrics={})
     last_step, n_unplaced = -1, 0
     for reader in _logs(runs_folder, run_id, project, entity):
         last_ordinal = -1
         for record in _records(reader):
             kind = record[0]
             if kind == RecordType.ROW:
-                last_step = max(last_step, record[2])
+                if record[2] >= last_step:
+                    last_step = record[2]
+                    _take_step_metrics(previous, record[3])
             elif kind == RecordType.UNPLACED_ROW:
                 last_ordinal = max(last_ordinal, record[2])
             else:
@@ -60,6 +63,14 @@ def _take(previous: Previous, kind: int, record: list[Any]) -> None:
         previous.attributes.update(record[2])
     elif kind == RecordType.DEFINE_METRIC:
         previous.definitions.append(record[2])
+        if name := record[2].get("step_metric"):
+            previous.step_metrics.setdefault(name, None)
+
+
+def _take_step_metrics(previous: Previous, data: dict[str, Any]) -> None:
+    for name in previous.step_metrics:
+        if name in data:
+            previous.step_metrics[name] = data[name]
 
 
 def _logs(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Iterator[RunLogReader]:

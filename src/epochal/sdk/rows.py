@@ -108,7 +108,7 @@ class RowLog:
     def _log_any(self, data: Mapping[str, object], step: object, commit: bool | None) -> None:
         if not isinstance(data, Mapping):
             raise TypeError(f"log() takes a dict of values by key, not {type(data).__name__}")
-        kind, at = self._kind, -1
+        kind, at, is_late = self._kind, -1, False
         wanted = None if step is None else steps.as_step(step)
         if wanted is not None and wanted < 0:
             terminal.warn_once(
@@ -121,8 +121,10 @@ class RowLog:
                 # Another writer's counter numbers rows, not steps; a step that is named needs neither.
                 kind, at = _ROW, wanted
             else:
+                is_late = wanted is not None and wanted < self._step
                 at = self._place(wanted, commit)
-        if self._sync is not None:
+        # A row of the past has its step metrics, or had none: the newest value would move it on their axes.
+        if self._sync is not None and not is_late:
             data = self._sync.fill(data)
         now = time()
         try:
