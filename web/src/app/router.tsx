@@ -1,5 +1,6 @@
 /** Which address shows which page. */
 import {
+  Link,
   createRootRoute,
   createRoute,
   createRouter,
@@ -51,7 +52,9 @@ export function createAppRouter() {
 function NoSuchPage() {
   return (
     <Message title="There is no such page">
-      <p>The address names nothing that this server has. Your projects are on the first page.</p>
+      <p>
+        The address names nothing that this server has. <Link to="/">Go to your projects</Link>
+      </p>
     </Message>
   );
 }
