@@ -16,6 +16,7 @@ import epochal
 from epochal.runlog.folder import runs_folders
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import RunLogReader
+from epochal.sdk import footer
 
 Records = Callable[[epochal.Run, RecordType], list[list[Any]]]
 Rows = Callable[[epochal.Run], dict[int, dict[str, Any]]]
@@ -383,6 +384,24 @@ def test_the_footer_shows_curves_and_summary(run: epochal.Run, capsys: pytest.Ca
     assert "loss █▃▂▂▁" in shown
     assert "loss 0.01" in shown
     assert "\033" not in shown
+
+
+def test_the_footer_leaves_out_what_would_take_long_to_read(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = epochal.init(id="wide")
+    for i in range(2):
+        wide.log({f"k{j}": i for j in range(footer.MAX_METRICS_READ + 1)})
+    wide.finish()
+    first = epochal.init(id="long")
+    first.log({"text": "x" * (footer.MAX_BYTES_READ + 1)})
+    first.finish()
+    resumed = epochal.init(id="long", resume="must")
+    resumed.log({"loss": 1})
+    resumed.finish()
+
+    shown = capsys.readouterr().err
+    assert shown.count("is finished.") == 3
+    assert "Summary:" not in shown
+    assert "History:" not in shown
 
 
 @pytest.mark.parametrize("settings", [{"quiet": True}, {"silent": True}])

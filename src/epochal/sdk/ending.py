@@ -133,9 +133,10 @@ def _print_footer(run: Run) -> None:
 
     settings = run._settings
     path = getattr(run._log, "path", None)
-    history = [] if path is None else footer.history_lines(path, settings.max_end_of_run_history_metrics)
-    # The whole of a long run is not read again for ten lines.
-    is_short = getattr(run._log, "size", 0) <= footer.MAX_BYTES_READ
+    rows = [] if path is None else footer.recent_rows(path)
+    history = footer.history_lines(rows or [], settings.max_end_of_run_history_metrics)
+    # The whole of a long or wide run, or of what it was resumed from, is not read again for ten lines.
+    is_short = rows is not None and run._session.n_unread_summary_bytes() <= footer.MAX_BYTES_READ
     tree = run._session.summary() if is_short else {}
     summary = footer.summary_lines(tree, settings.max_end_of_run_summary_metrics)
     lines = [f"Run {run.name} is finished."]

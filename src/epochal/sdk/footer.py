@@ -15,6 +15,8 @@ from epochal.runlog.reader import RunLogReader
 
 # At the end of a long run only its last part is read: finish() must not take long.
 MAX_BYTES_READ = 4 << 20
+# A metric costs ten times what a value of it does, and nobody looks for ten among so many.
+MAX_METRICS_READ = 5_000
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 
@@ -33,12 +35,28 @@ def sparkline(numbers: Sequence[float]) -> str:
     return "".join(_BARS[min(7, int((v - low) / (high - low) * 8))] for v in means)
 
 
-def history_lines(path: Path, max_metrics: int) -> list[str]:
-    """Return a line with name and sparkline for each metric of the run log, as it has it lately."""
+def recent_rows(path: Path) -> list[LoggedRow] | None:
+    """Return the last rows of the run log; None if they hold more metrics than a footer goes through."""
+    rows: list[LoggedRow] = []
+    try:
+        start = path.stat().st_size - MAX_BYTES_READ
+        with RunLogReader(path, max(0, start)) as reader:
+            while True:
+                frames, losses = reader.read()
+                records = [frame.record for frame in frames]
+                rows += [LoggedRow(r[2], r[1], r[3]) for r in records if r[0] == RecordType.ROW]  # type: ignore[arg-type]
+                if not frames and not losses:
+                    break
+    except (OSError, RunLogError):
+        return []
+    n_metrics = len(set[object]().union(*(row.data for row in rows)))
+    return rows if n_metrics <= MAX_METRICS_READ else None
+
+
+def history_lines(rows: Sequence[LoggedRow], max_metrics: int) -> list[str]:
+    """Return a line with name and sparkline for each metric of `rows`."""
     series = {
-        key: values
-        for key, values in _recent_numbers(path).items()
-        if len(values) > 1 and not key.startswith("_")
+        key: values for key, values in _numbers(rows).items() if len(values) > 1 and not key.startswith("_")
     }
     shown = sorted(series)[:max_metrics]
     width = max((len(key) for key in shown), default=0)
@@ -55,19 +73,7 @@ def summary_lines(summary: dict[str, Any], max_values: int) -> list[str]:
     return [*lines, f"  … and {len(flat) - len(shown)} more"] if len(flat) > len(shown) else lines
 
 
-def _recent_numbers(path: Path) -> dict[str, list[float]]:
-    rows: list[LoggedRow] = []
-    try:
-        start = path.stat().st_size - MAX_BYTES_READ
-        with RunLogReader(path, max(0, start)) as reader:
-            while True:
-                frames, losses = reader.read()
-                records = [frame.record for frame in frames]
-                rows += [LoggedRow(r[2], r[1], r[3]) for r in records if r[0] == RecordType.ROW]  # type: ignore[arg-type]
-                if not frames and not losses:
-                    break
-    except (OSError, RunLogError):
-        return {}
+def _numbers(rows: Sequence[LoggedRow]) -> dict[str, list[float]]:
     columns, _ = columns_of(rows) if rows else ([], [])
     numbers: dict[str, list[float]] = {}
     for column in columns:

@@ -114,6 +114,11 @@ class Session:
         with self._lock:
             return self._summary_so_far().tree()
 
+    def n_unread_summary_bytes(self) -> int:
+        """Return how many bytes of run logs `summary` would read."""
+        with self._lock:
+            return self._summary_so_far().n_unread_bytes()
+
     def forget(self) -> None:
         """In a forked child: another thread of the parent may have been reading."""
         self._lock = threading.Lock()
@@ -145,6 +150,10 @@ class UnrecordedSession:
     def summary(self) -> Tree:
         """Return the run's summary of now."""
         return self._log.tree()
+
+    def n_unread_summary_bytes(self) -> int:
+        """The summary is in memory."""
+        return 0
 
     def forget(self) -> None:
         """In a forked child: the log itself is told."""

@@ -6,6 +6,7 @@ question ended, and folded by the rules that the server folds with.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,23 @@ class SummaryOfFolders:
 
     def tree(self) -> Tree:
         """Return the summary as of now; a file that cannot be read is left out."""
+        for path in self._paths():
+            self._read(path)
+        return self._state.tree()
+
+    def n_unread_bytes(self) -> int:
+        """Return how many bytes `tree` would read."""
+        n_bytes = 0
+        for path in self._paths():
+            with contextlib.suppress(OSError):
+                n_bytes += max(0, path.stat().st_size - self._offsets.get(path, 0))
+        return n_bytes
+
+    def _paths(self) -> Iterator[Path]:
         for folder in self._folders:
             for path in sorted(folder.glob(f"*{SUFFIX}")):
                 if not path.name.startswith("sidecar-"):
-                    self._read(path)
-        return self._state.tree()
+                    yield path
 
     def _read(self, path: Path) -> None:
         try:
