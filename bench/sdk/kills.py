@@ -13,6 +13,7 @@ import http.cookiejar
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from tests.drills.kill import Killed, kill_drill  # noqa: E402 - it is where the drills are
+from tests.drills.kill import Killed, kill_drill, rows_in_run_log  # noqa: E402 - it is where the drills are
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0  # for the store to have what the run log has; a busy machine is not a loss
 
 
 class Server:
@@ -55,7 +56,13 @@ class Server:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             rows = self._history(run_id)
-            if len(rows) >= killed.confirmed or time.monotonic() > deadline:
+            if len(rows) >= killed.confirmed:
+                return rows
+            if time.monotonic() > deadline:
+                print(
+                    f"{killed}: {len(rows)} rows in the store, {len(rows_in_run_log(killed))} in the run log",
+                    file=sys.stderr,
+                )
                 return rows
             time.sleep(0.1)
 
@@ -83,13 +90,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000, help="processes to kill (default 1000)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (default 1)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-kill-") as folder:
-        home = Path(folder)
-        server = Server(home)
-        try:
-            verdict = kill_drill(arguments.kills, arguments.seed, home, rows=server.rows)
-        finally:
-            server.stop()
+    home = Path(tempfile.mkdtemp(prefix="bench-kill-"))
+    server = Server(home)
+    try:
+        verdict = kill_drill(arguments.kills, arguments.seed, home, rows=server.rows)
+    finally:
+        server.stop()
+    if verdict.is_right:
+        shutil.rmtree(home)
+    else:
+        print(f"what was found is kept in {home}", file=sys.stderr)
     print("| kills | rows confirmed | lost | twice | wrong |\n|---|---|---|---|---|")
     print(
         f"| {verdict.n_killed:,} | {verdict.n_confirmed:,} | {verdict.n_lost} "
