@@ -116,6 +116,8 @@ def test_no_folder_at_all_costs_the_record_and_not_the_training(
         {"resume": "perhaps"},
         {"reinit": "maybe"},
         {"resume": "must"},
+        {"tags": 5},
+        {"settings": 5},
     ],
 )
 def test_an_argument_that_makes_no_sense_is_refused_and_leaves_no_run(arguments: dict[str, Any]) -> None:
@@ -306,11 +308,15 @@ class TestResume:
         with pytest.raises(epochal.UsageError, match="already"):
             epochal.init(project="demo", id="r1", resume="never")
 
-    def test_without_resume_the_id_begins_anew(self) -> None:
+    def test_without_resume_the_steps_begin_anew_and_it_says_so(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self.begin()
+        assert "already" not in capsys.readouterr().err
 
         run = epochal.init(project="demo", id="r1")
         assert (run.resumed, run.step, len(run.config)) == (False, 0, 0)
+        assert "The run r1 of the project demo is in" in capsys.readouterr().err
 
     def test_an_id_of_another_project_is_another_run(self) -> None:
         self.begin()

@@ -92,7 +92,7 @@ def init(
         "run_id": id,
         "run_name": name,
         "run_notes": notes,
-        "run_tags": None if tags is None else [tags] if isinstance(tags, str) else list(tags),
+        "run_tags": None if tags is None else [tags] if isinstance(tags, str) else tags,
         "allow_val_change": allow_val_change,
         "run_group": group,
         "run_job_type": job_type,
@@ -130,6 +130,8 @@ def merged_settings(
     settings: Settings | Mapping[str, object] | None, named: Mapping[str, object]
 ) -> Settings:
     """Return the settings in force: files, variables, `setup`, `settings` and `named`; the last one wins."""
+    if not isinstance(settings, (Settings, Mapping, type(None))):
+        raise UsageError(f"settings is a Settings or a dict, not {type(settings).__name__}")
     given = settings.given() if isinstance(settings, Settings) else dict(settings or {})
     environment = settings_from_environment(os.environ)
     _choose_volume(environment.given() | process.settings.given() | given)
@@ -295,9 +297,18 @@ def _which_run(
             raise UsageError('resume="must" needs the id of the run: init(id="…", resume="must")')
         return generate_id(), None
     check_run_id(run_id)
-    if resume is None or settings.mode == "disabled":
+    if settings.mode == "disabled":
         return run_id, None
     is_there = previous.exists(folder, run_id, project, entity)
+    if resume is None:
+        # In shared mode several writers of one run are meant.
+        if is_there and settings.mode != "shared":
+            terminal.warn(
+                f"The run {run_id} of the project {project} is in {folder} already. Both become one run;\n"
+                "where their steps or config meet, the newer values hold. To go on after its last step:\n"
+                'resume="allow"; for a run of its own: another id.'
+            )
+        return run_id, None
     if resume == "must" and not is_there:
         raise UsageError(
             f'resume="must": there is no run {run_id} of the project {project} in {folder}.\n'
