@@ -55,10 +55,19 @@ class NotARunLogError(RunLogError):
     """The file does not begin as a run log does."""
 
     def __init__(self, path: Path, found: bytes) -> None:
-        super().__init__(
-            f"{path} is not a run log: it begins with {found[:8]!r}.\n"
-            "If it was one, its first bytes are damaged; restore the file, or move it out of the runs folder."
-        )
+        if found.startswith(b"EPOCHAL"):
+            said = (
+                f"{path} cannot be read: its first record, which says whose rows these are, is damaged.\n"
+                "Its rows are still in it: restore that record from a copy of the file, or move the file\n"
+                "out of the runs folder."
+            )
+        else:
+            said = (
+                f"{path} is not a run log: it begins with {found[:8]!r}.\n"
+                "If it was one, its first bytes are damaged; restore the file, or move it out of the\n"
+                "runs folder."
+            )
+        super().__init__(said)
         self.path, self.found = path, found
 
 

@@ -174,6 +174,16 @@ def test_a_file_that_is_no_run_log_is_refused_by_name(tmp_path: Path) -> None:
         RunLogReader(path)
 
 
+def test_a_run_log_whose_header_is_damaged_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "w1.runlog"
+    data = bytearray(write_rows(path, ROWS))
+    data[20] ^= 0xFF
+    path.write_bytes(data)
+
+    with pytest.raises(NotARunLogError, match=r"w1\.runlog cannot be read[^$]*is damaged[^$]*restore"):
+        RunLogReader(path)
+
+
 def test_a_run_log_of_a_newer_version_is_refused_with_advice(tmp_path: Path) -> None:
     path = tmp_path / "w1.runlog"
     data = bytearray(write_rows(path, ROWS))
