@@ -108,8 +108,11 @@ class RunFolder:
         trainers = [f for f in files if _is(f, "primary")]
         if sidecars:
             # Any: one that was killed says nothing, and the one that took its place says it all.
-            return any(f.has_ended for f in sidecars)
-        return any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
+            has_ended = any(f.has_ended for f in sidecars)
+        else:
+            has_ended = any(f.has_ended for f in trainers) and now - self._grew_at > SETTLED_AFTER_S
+        # The end may have been read from one file after the last rows came to another that was read before.
+        return has_ended and not self._has_unread()
 
     def done(self) -> list[tuple[Header, Path]]:
         """Rest until something grows; return the run logs that need not be opened again."""
@@ -149,6 +152,12 @@ class RunFolder:
     def succeeded(self) -> None:
         """Take note that the trouble is over."""
         self._n_failures = 0
+
+    def _has_unread(self) -> bool:
+        try:
+            return any(file.look() for file in self._readable())
+        except OSError:
+            return True  # The next look tells.
 
     def _look_for_files(self, now: float) -> None:
         changed_ns = self.path.stat().st_mtime_ns

@@ -81,7 +81,9 @@ class RunLogFile:
         """Go on behind the block that was read last."""
         assert self._reader is not None, "a block was read"
         self._offset = self._reader.offset
-        self._seen_size = max(self._seen_size, min(self._offset, self._size))
+        # It may have grown since it was looked at, and then more was read than was known to be there.
+        self._size = max(self._size, self._offset)
+        self._seen_size = max(self._seen_size, self._offset)
         self.has_ended = self.has_ended or self._tells_an_end
 
     def begin_again(self) -> None:
