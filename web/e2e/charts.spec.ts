@@ -77,6 +77,40 @@ describeOnStage("charts", (stage) => {
     await page.locator('.ep-run-row[data-lit="true"]', { hasText: "sunny-river-2" }).waitFor();
   });
 
+  test("have a logarithmic axis over any range of values, and the page goes on", async () => {
+    await stage.log(`
+run = epochal.init(project="scales", name="wide")
+for step in range(200):
+    run.log({"decades": 10.0 ** (step / 10), "half": 3.1 + step / 1000, "tiny": 1e-12 * step,
+             "huge": 1e306 * (step / 2 + 1), "close": 1e17 + 16 * (step % 3)})
+run.finish()
+`);
+    const keys = ["decades", "half", "tiny", "huge", "close"];
+    const log = encodeURIComponent(JSON.stringify(keys));
+    for (const address of ["/local/scales", `/local/scales?log=${log}`]) {
+      const page = await stage.open(address);
+      for (const key of keys) await waitForNote(page, key, "200 points, exact");
+      // An axis whose ticks never end would keep the page from ever answering.
+      expect(await page.title()).toBe("scales · Epochal");
+      await page.context().close();
+    }
+  });
+
+  test("say over what they are drawn where that is not the axis chosen for all", async () => {
+    await stage.log(`
+run = epochal.init(project="axes", name="epochs")
+run.define_metric("accuracy", step_metric="epoch")
+for epoch in range(5):
+    run.log({"epoch": epoch, "accuracy": epoch / 5, "constructor/loss": epoch})
+run.finish()
+`);
+    const page = await stage.open("/local/axes");
+
+    await waitForNote(page, "accuracy", "over epoch, 5 points, exact");
+    await waitForNote(page, "epoch", /^5 points, exact$/);
+    await waitForNote(page, "constructor/loss", "5 points, exact");
+  });
+
   test("count what no line can show, and show what was logged once", async () => {
     const page = await stage.open("/local/charts");
 

@@ -25,6 +25,9 @@ test.each([
   [0.25, 0.05, "0.25"],
   [0.0002, 0.0001, "2e−4"],
   [2000, 500, "2000"],
+  [1e300, 2e299, "1e300"],
+  [-2.5e18, 5e17, "−2.5e18"],
+  [1.00001e-5, 1e-10, "1.00001e−5"],
 ])("a tick at %d, %d apart, reads as %s", (value, increment, text) => {
   expect(formatTick(value, increment)).toBe(text);
 });

@@ -1,6 +1,7 @@
 /** Numbers, durations and dates as a person reads them.  Pure; the clock is passed in. */
 
 const COUNT = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const DATE_TIME = new Intl.DateTimeFormat("en-GB", {
   day: "numeric",
   month: "short",
@@ -35,10 +36,11 @@ export function formatValue(value: number, digits = 4): string {
 export function formatTick(value: number, increment: number): string {
   const size = Math.abs(value);
   if (value === 0) return "0";
+  if (size >= 1e15 || size < 1e-3)
+    return sign(trimExponent(value.toExponential(exponentDigits(size, increment))));
   for (const [from, unit, letter] of SI) {
     if (size >= from) return sign(fixed(value / unit, increment / unit)) + letter;
   }
-  if (size < 1e-3) return sign(trimExponent(value.toExponential(2)));
   return sign(fixed(value, increment));
 }
 
@@ -53,6 +55,12 @@ const SI: readonly (readonly [number, number, string])[] = [
 /** As many decimals as tell neighbouring ticks apart. */
 function fixed(value: number, increment: number): string {
   return Number(value.toFixed(increment > 0 ? decimalsOf(increment) : 2)).toString();
+}
+
+/** As many digits behind the point as tell neighbouring ticks apart, at least two. */
+function exponentDigits(size: number, increment: number): number {
+  const digits = increment > 0 ? Math.ceil(Math.log10(size / increment)) + 1 : 2;
+  return Math.min(Math.max(digits, 2), 15);
 }
 
 /** How many decimals write `increment` out: 2 for 0.25, so that no tick claims to stand elsewhere. */
@@ -113,7 +121,8 @@ export function formatTimeTick(seconds: number, increment: number): string {
   const date = new Date(seconds * 1000);
   const two = (n: number) => n.toString().padStart(2, "0");
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}`;
-  if (increment >= 86_400) return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  // A day begins with its name, so that no hour of a long run is taken for another day's.
+  if (increment >= 86_400 || (increment >= 600 && clock === "00:00")) return DAY.format(date);
   return increment >= 60 ? clock : `${clock}:${two(date.getSeconds())}`;
 }
 

@@ -140,7 +140,7 @@ export class LinePlot {
           range: () => [...this.view.y] as [number, number],
         },
       },
-      axes: axesOf(xKind),
+      axes: axesOf(xKind, isLog),
       series: [{}, { show: true, points: { show: false } }],
       cursor: {
         points: { show: false },
@@ -213,7 +213,7 @@ export class LinePlot {
       const end = line.x.length - 1;
       const value = line.smoothed?.[end] ?? buckets.last[end] ?? Number.NaN;
       const [x, y] = [toX(buckets.xLast[end] ?? 0), toY(value)];
-      dot.hidden = !Number.isFinite(y) || x > place.width + 1 || y < 0 || y > place.height;
+      dot.hidden = !Number.isFinite(y) || x < 0 || x > place.width + 1 || y < 0 || y > place.height;
       dot.style.color = line.color;
       dot.style.transform = `translate(${x}px, ${y}px)`;
     });

@@ -99,6 +99,27 @@ test("values at or below zero do not bend a logarithmic view, and are counted", 
   expect(unshownOf(lines, true).nNotPositive).toBe(2);
 });
 
+test("on a logarithmic axis a bucket with zeros keeps its mean in view", () => {
+  const lines = [line(series("a", [{ x: [0, 9], low: 0, high: 100, mean: 4 }]))];
+  const view = viewOf(lines, null, true);
+
+  expect(view.y[0]).toBeLessThanOrEqual(4);
+  expect(unshownOf(lines, true).nNotPositive).toBe(1);
+});
+
+test("values as far apart as numbers go have a view with ends", () => {
+  const lines = [
+    line(
+      points("a", [
+        [0, -1.7e308],
+        [1, 1.7e308],
+      ]),
+    ),
+  ];
+
+  expect(viewOf(lines, null, false).y.every(Number.isFinite)).toBe(true);
+});
+
 test("a series of NaN alone has a view, and its points are counted", () => {
   const lines = [line(points("a", [[0, Number.NaN]]))];
 

@@ -36,7 +36,7 @@ export interface View {
 export interface Unshown {
   readonly nNan: number;
   readonly nInf: number;
-  /** Buckets at or below zero on a logarithmic axis. */
+  /** Buckets with points at or below zero, on a logarithmic axis. */
   readonly nNotPositive: number;
 }
 
@@ -76,7 +76,10 @@ export function viewOf(lines: readonly Line[], zoom: Range | null, isLog: boolea
       const top = buckets.high[i] ?? Number.NaN;
       // Comparisons with NaN are false, so a bucket without finite points moves nothing.
       if (bottom < low && (!isLog || bottom > 0)) low = bottom;
-      if (isLog && bottom <= 0 && top > 0) low = Math.min(low, top);
+      if (isLog && bottom <= 0 && top > 0) {
+        const mean = buckets.mean[i] ?? Number.NaN;
+        low = Math.min(low, mean > 0 ? mean : top);
+      }
       if (top > high && (!isLog || top > 0)) high = top;
     }
   }
@@ -94,13 +97,15 @@ function padded(low: number, high: number): Range {
     const room = Math.abs(low) * 0.1 || 1;
     return [low - room, high + room];
   }
-  const room = (high - low) * 0.06;
-  return [low - room, high + room];
+  // Not high - low, which is infinite for the largest numbers there are.
+  const room = high * 0.06 - low * 0.06;
+  const [bottom, top] = [low - room, high + room];
+  return [Math.max(bottom, -Number.MAX_VALUE), Math.min(top, Number.MAX_VALUE)];
 }
 
 function paddedLog(low: number, high: number): Range {
-  const room = low === high ? 2 : (high / low) ** 0.06;
-  return [low / room, high * room];
+  const room = low === high ? 2 : Math.exp((Math.log(high) - Math.log(low)) * 0.06);
+  return [Math.max(low / room, Number.MIN_VALUE), Math.min(high * room, Number.MAX_VALUE)];
 }
 
 /** Counts what no line can show. */
@@ -108,12 +113,12 @@ export function unshownOf(lines: readonly Line[], isLog: boolean): Unshown {
   let nNan = 0;
   let nInf = 0;
   let nNotPositive = 0;
-  for (const { series, y } of lines) {
+  for (const { series } of lines) {
     const { buckets } = series;
-    for (let i = 0; i < y.length; i++) {
+    for (let i = 0; i < buckets.x.length; i++) {
       nNan += buckets.nNan[i] ?? 0;
       nInf += (buckets.nPosInf[i] ?? 0) + (buckets.nNegInf[i] ?? 0);
-      if (isLog && (y[i] ?? 0) <= 0) nNotPositive += 1;
+      if (isLog && (buckets.low[i] ?? 0) <= 0) nNotPositive += 1;
     }
   }
   return { nNan, nInf, nNotPositive };

@@ -1,6 +1,7 @@
 import { useMemo } from "react";
 
-import { visibleText } from "@/base/text";
+import { own } from "@/base/own";
+import { visibleName } from "@/base/text";
 import type { Range } from "@/chart/lines";
 import type { ProjectRef } from "@/data/services";
 import { IconButton } from "@/ui/Button";
@@ -23,6 +24,8 @@ export interface PanelCardProps {
   readonly onPoint?: (panelId: string) => void;
 }
 
+/** A metric may be called "" or " ". */
+const NO_NAME = "(no name)";
 /** How far beyond the screen panels are made ready. */
 const NEAR_PX = 240;
 
@@ -31,7 +34,7 @@ export function PanelCard({ project, panel, runs, state, onChange, onPoint }: Pa
   const [card, isOnScreen] = useOnScreen<HTMLElement>(NEAR_PX);
   const Kind = PANEL_KINDS[panel.type];
   const isLog = state.log.includes(panel.id);
-  const zoom = state.zoom[panel.id] ?? null;
+  const zoom = own(state.zoom, panel.id) ?? null;
   const isFull = state.full === panel.id;
   const settings = useSettings(state, isLog, zoom);
   const setZoom = (range: Range | null) => onChange({ zoom: withZoom(state.zoom, panel.id, range) });
@@ -47,7 +50,7 @@ export function PanelCard({ project, panel, runs, state, onChange, onPoint }: Pa
       onFocus={() => onPoint?.(panel.id)}
     >
       <header className="ep-panel-head">
-        <h3 title={panel.key}>{visibleText(panel.title ?? panel.key)}</h3>
+        <h3 title={panel.key}>{visibleName(panel.title ?? panel.key, NO_NAME)}</h3>
         <div className="ep-panel-tools" data-kept={isLog || zoom !== null}>
           {zoom !== null && (
             <IconButton

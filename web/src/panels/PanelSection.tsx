@@ -1,4 +1,5 @@
 import { formatCount } from "@/base/format";
+import { own } from "@/base/own";
 import type { Section } from "@/base/sections";
 import { visibleText } from "@/base/text";
 import { IconButton } from "@/ui/Button";
@@ -25,7 +26,7 @@ export function PanelSection({ section, nColumns, isFolded, ...card }: PanelSect
   const { name, keys: panels } = section;
   const perPage = nColumns * ROWS;
   const nPages = Math.max(Math.ceil(panels.length / perPage), 1);
-  const page = Math.min(Math.max(state.page[name] ?? 0, 0), nPages - 1);
+  const page = Math.min(Math.max(own(state.page, name) ?? 0, 0), nPages - 1);
   const shown = panels.slice(page * perPage, (page + 1) * perPage);
   const toggle = () =>
     onChange({

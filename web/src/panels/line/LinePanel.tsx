@@ -1,6 +1,7 @@
 import { use, useMemo } from "react";
 
 import { countOf } from "@/base/format";
+import { visibleText } from "@/base/text";
 import { LineChart } from "@/chart/LineChart";
 import type { PlotData } from "@/chart/LinePlot";
 import { lineOf, type LineStyle, type Range, unshownOf, viewOf, xExtent } from "@/chart/lines";
@@ -71,7 +72,9 @@ export function LinePanel({ project, panel, runs, settings, onZoom }: LinePanelP
           <Failure title="This panel could not be loaded" error={error} onRetry={retry} />
         )}
       </div>
-      <footer className="ep-panel-foot">{hasPoints && <PanelNotes data={data} />}</footer>
+      <footer className="ep-panel-foot">
+        {hasPoints && <PanelNotes data={data} over={overOf(panel, settings.x, label)} />}
+      </footer>
     </>
   );
 }
@@ -114,8 +117,18 @@ function styleOf({ id, label, color, dash, isAlive }: BoardRun): LineStyle {
   return { runId: id, label, color, dash, isAlive };
 }
 
+/** The x axis of a panel that has one of its own, whatever the board's is; "" for the others. */
+function overOf(panel: PanelSpec, choice: string, label: string): string {
+  return choice === "step" && panel.stepMetric !== null ? `over ${visibleText(label)}, ` : "";
+}
+
+interface PanelNotesProps {
+  readonly data: PlotData;
+  readonly over: string;
+}
+
 /** What the picture is made of: how many points, exact or not, and what no line can show. */
-function PanelNotes({ data }: { readonly data: PlotData }) {
+function PanelNotes({ data, over }: PanelNotesProps) {
   const { lines, view } = data;
   const nPoints = lines.reduce((sum, { series }) => sum + series.nPoints, 0);
   const isExact = lines.every(({ series }) => series.isExact);
@@ -124,10 +137,14 @@ function PanelNotes({ data }: { readonly data: PlotData }) {
     <>
       <span className="ep-panel-unshown">
         {nNan > 0 && <span>{`${countOf(nNan, "NaN").replace(/s$/, "")} ×`}</span>}
-        {nInf > 0 && <span>{`${countOf(nInf, "infinite value")} ▾`}</span>}
-        {nNotPositive > 0 && <span>{`${countOf(nNotPositive, "value")} at or below 0`}</span>}
+        {nInf > 0 && <span>{`${countOf(nInf, "infinite value")} ▴▾`}</span>}
+        {nNotPositive > 0 && (
+          // Of a bucket it is known that its lowest point is there, not how many others are.
+          <span>{`${isExact ? countOf(nNotPositive, "value") : "some values"} at or below 0`}</span>
+        )}
       </span>
       <span>
+        {over}
         {isExact ? `${countOf(nPoints, "point")}, exact` : `envelope of ${countOf(nPoints, "point")}`}
       </span>
     </>
