@@ -2,6 +2,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type KeyboardEvent, useMemo, useState } from "react";
 
 import { searchFor } from "@/base/search";
+import { visibleName, visibleText } from "@/base/text";
 import { useMetricKeys, useProjects, useRuns } from "@/data/queries";
 import type { ProjectRef } from "@/data/services";
 import { Dialog } from "@/ui/Dialog";
@@ -72,7 +73,7 @@ export function CommandPalette({ project, onClose }: CommandPaletteProps) {
             }}
           >
             <Icon name={item.icon} />
-            <span>{item.text}</span>
+            <span>{visibleText(item.text)}</span>
             <small>{item.kind}</small>
           </li>
         ))}
@@ -106,7 +107,7 @@ function useItems(here: ProjectRef | null): Item[] {
       found.push({
         id: `run ${run.name}`,
         icon: "dot",
-        text: run.displayName,
+        text: visibleName(run.displayName, run.name),
         kind: "run",
         go: () => void navigate({ to: "/$entity/$project/runs/$run", params, search: {} }),
       });

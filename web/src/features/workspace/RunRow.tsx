@@ -3,7 +3,7 @@ import { memo, useCallback } from "react";
 
 import { colorOf } from "@/base/colors";
 import { formatAgo, formatDateTime } from "@/base/format";
-import { visibleText } from "@/base/text";
+import { visibleName } from "@/base/text";
 import type { RunItem } from "@/data/queries";
 import { stateLook } from "@/data/runState";
 import { type ProjectRef, useServices, useStore } from "@/data/services";
@@ -27,7 +27,7 @@ export const RunRow = memo(function RunRow({ project, run, dash, isDrawn, isActi
     highlight,
     useCallback((lit) => lit === run.name, [run.name]),
   );
-  const name = visibleText(run.displayName);
+  const name = visibleName(run.displayName, run.name);
   const look = stateLook(run.state);
   const lastSign = new Date(run.heartbeatAt);
   // A finished run tells when; any other state tells itself.

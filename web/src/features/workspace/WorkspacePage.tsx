@@ -1,8 +1,9 @@
 import "./workspace.css";
 
-import { useEffect, useMemo } from "react";
+import { useMemo } from "react";
 
 import { formatCount } from "@/base/format";
+import { visibleText } from "@/base/text";
 import { useLive } from "@/data/live";
 import { useMetricKeys, useProjectHead, useRuns } from "@/data/queries";
 import { type ProjectRef, useServices, useStore } from "@/data/services";
@@ -10,6 +11,7 @@ import { useLiveSeries } from "@/data/useSeries";
 import { PanelBoard } from "@/panels/PanelBoard";
 import { panelsOf } from "@/panels/panelSpec";
 import { CodeBlock, Failure, Message, Progress } from "@/ui/messages";
+import { useTitle } from "@/ui/useTitle";
 
 import { EmptyProject } from "./EmptyProject";
 import { boardRuns, DRAWN_BY_DEFAULT, drawnRuns } from "./runSet";
@@ -27,7 +29,7 @@ interface WorkspacePageProps {
 export function WorkspacePage({ project, state, onChange }: WorkspacePageProps) {
   useLive(project);
   useLiveSeries(project);
-  useTitle(project.project);
+  useTitle(visibleText(project.project));
   const head = useProjectHead(project);
   const runs = useRuns(project, state.q, state.order);
   if (head.isError) {
@@ -41,7 +43,7 @@ export function WorkspacePage({ project, state, onChange }: WorkspacePageProps) 
   }
   if (head.isPending) return <Progress isOn />;
   if (head.data === null) {
-    const title = `There is no project ${project.entity}/${project.project} yet`;
+    const title = `There is no project ${visibleText(project.entity)}/${visibleText(project.project)} yet`;
     return <EmptyProject title={title} name={project.project} />;
   }
   if (runs.list?.totalCount === 0 && state.q === "") {
@@ -144,13 +146,4 @@ function Notices({ hasNoMetric, hasNoRun, nMore, total }: NoticesProps) {
 function useStable<T>(value: T): T {
   const content = JSON.stringify(value);
   return useMemo(() => JSON.parse(content) as T, [content]);
-}
-
-function useTitle(title: string): void {
-  useEffect(() => {
-    document.title = `${title} · Epochal`;
-    return () => {
-      document.title = "Epochal";
-    };
-  }, [title]);
 }

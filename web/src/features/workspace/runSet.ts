@@ -1,5 +1,6 @@
 /** Which of the listed runs are drawn, and how. */
 import { styleRuns } from "@/base/colors";
+import { visibleName } from "@/base/text";
 import { isAlive } from "@/data/runState";
 import type { RunItem } from "@/data/queries";
 import type { BoardRun } from "@/panels/panelSpec";
@@ -45,7 +46,7 @@ export function boardRuns(runs: readonly RunItem[], drawn: ReadonlySet<string>):
   const styles = styleRuns(byAge.map(({ name }) => name));
   return chosen.map(({ name, displayName, state }) => ({
     id: name,
-    label: displayName,
+    label: visibleName(displayName, name),
     color: styles.get(name)?.color ?? "",
     dash: styles.get(name)?.dash ?? [],
     isAlive: isAlive(state),
