@@ -22,7 +22,7 @@ export function KeysSheet({ onClose }: { readonly onClose: () => void }) {
         {[...unique, ...IN_PARTS].map(({ key, does }) => (
           <div key={key}>
             <dt>
-              <kbd className="ep-key">{key.replace("Mod+", "⌘ or Ctrl ").toUpperCase()}</kbd>
+              <kbd className="ep-key">{keyLabel(key)}</kbd>
             </dt>
             <dd>{does}</dd>
           </div>
@@ -30,4 +30,13 @@ export function KeysSheet({ onClose }: { readonly onClose: () => void }) {
       </dl>
     </Dialog>
   );
+}
+
+const ARROWS: Readonly<Record<string, string>> = { ArrowLeft: "←", ArrowRight: "→" };
+
+/** A key as it is written on a keyboard; a capital letter is typed with shift. */
+function keyLabel(key: string): string {
+  if (key.startsWith("Mod+")) return `⌘ or Ctrl ${key.slice(4).toUpperCase()}`;
+  if (key.length > 1) return ARROWS[key] ?? key;
+  return key === key.toLowerCase() ? key.toUpperCase() : `⇧ ${key}`;
 }

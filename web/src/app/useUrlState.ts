@@ -33,7 +33,7 @@ export function useUrlState<State extends object>(
     go(next);
   };
   useShortcut("z", "Undo", () => step("past", "future"));
-  useShortcut("Z", "Redo (⇧z)", () => step("future", "past"));
+  useShortcut("Z", "Redo", () => step("future", "past"));
   return useCallback(
     (change) => {
       undone.current.past.push(current.current);
