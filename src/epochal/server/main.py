@@ -35,6 +35,7 @@ from epochal.server.app import create_app
 from epochal.server.data_folder import DataFolder, ServerRecord, said_clearly
 from epochal.server.graphql.schema import build_schema
 from epochal.server.listening import listen, url_of
+from epochal.server.memory import memory_given_back
 from epochal.server.services import Services
 from epochal.server.settings import ServerSettings
 from epochal.server.stopping import StopSignals
@@ -68,6 +69,7 @@ def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
     addresses = _addresses(settings)
     with contextlib.ExitStack() as cleanup:
         stop = cleanup.enter_context(StopSignals())
+        cleanup.enter_context(memory_given_back())
         data = DataFolder(settings.data_dir or home / "server")
         cleanup.callback(data.close)
         listening = listen(settings.host, settings.port)
