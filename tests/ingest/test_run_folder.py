@@ -42,3 +42,18 @@ def test_a_run_is_not_over_while_rows_are_unread_whatever_its_sidecar_says(
     take_in(folder, files[trainer.path], data)
     assert folder.is_over(clock.now)
     assert data.rows() == [(0, {"loss": 0.9}), (1, {"loss": 0.7})]
+
+
+def test_a_folder_that_was_only_just_made_is_looked_at_again_at_once(
+    clock: Clock, new_log: Callable[..., RunLog]
+) -> None:
+    """The watcher may come between the making of a run's folder and of its first file."""
+    trainer = new_log()
+    empty = trainer.path.with_name("run-20261122_000000-r2")
+    empty.mkdir()
+    folder = RunFolder(empty, {})
+
+    assert folder.look(clock.now) == []
+
+    assert not folder.is_done
+    assert folder.next_look(clock.now) == clock.now

@@ -68,7 +68,9 @@ class RunFolder:
         if self._is_new:
             # What is found at the start may have ended long ago.
             self._grew_at = max((min(now, f.modified_at) for f in self._files.values()), default=now)
-            self.is_done = not grown and all(str(f.path) in self._finished for f in self._files.values())
+            # An empty one has only just been made: its first run log comes within the millisecond.
+            is_known = all(str(f.path) in self._finished for f in self._files.values())
+            self.is_done = bool(self._files) and not grown and is_known
             self._is_new = False
         elif grown:
             self._grew_at = now
