@@ -113,9 +113,10 @@ def test_a_signal_is_recorded_and_the_rows_survive(train: Start, number: signal.
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.usefixtures("no_ignored_signals")
 def test_ctrl_c_is_a_failure_with_code_255(train: Start, times: int) -> None:
-    script = BEGIN + "print('ready', flush=True)\n"
-    # The second one comes while the program cleans up after the first.
-    script += "try: time.sleep(600)\nfinally:\n    print('cleaning', flush=True)\n"
+    # Ready only inside the try: the signal may come while that is still being printed.  The second one comes
+    # while the program cleans up after the first.
+    script = BEGIN + "try:\n    print('ready', flush=True)\n    time.sleep(600)\n"
+    script += "finally:\n    print('cleaning', flush=True)\n"
     script += "    time.sleep(600)\n" if times == 2 else ""
     training = train(script)
     training.read_line()
