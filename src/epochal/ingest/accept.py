@@ -19,6 +19,7 @@ from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
 from epochal.ingest.placing import place
+from epochal.ingest.refuse import without_negative_steps
 from epochal.runlog.format import Header
 from epochal.store.metadata import LossRecord, Metadata, WriterRecord
 from epochal.store.metadata.projects import store_file
@@ -78,7 +79,8 @@ class Ingest:
         """Store what is new in `blocks`; durable on return.
 
         A block that is there already is skipped.  One that does not begin where its writer's last one ended
-        is left out.  Both show in the answer.
+        is left out.  Both show in the answer.  A row with a negative step is left out too and becomes a loss
+        of its run, so that it holds nothing else up.
 
         Returns:
             For every writer of `blocks` the offset at which its next block must begin.
@@ -90,6 +92,7 @@ class Ingest:
         """
         for block in blocks:
             check_block(block)
+        blocks = [without_negative_steps(block) for block in blocks]
         projects: dict[tuple[str, str], list[Block]] = {}
         for block in blocks:
             projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)

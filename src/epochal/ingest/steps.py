@@ -73,8 +73,8 @@ class StepSet:
             if steps.size == 0:
                 return
             if last >= steps[0] and first <= steps[-1]:
-                # In 64 bits without overflow: steps inside first…last are at most 2**63 - 1 above first if
-                # first is not negative, and SDKs write no negative ones.
+                # In 64 bits without overflow: steps inside first…last are less than 2**63 above first, which is
+                # not negative.
                 inside = (steps >= first) & (steps <= last)
                 inside[inside] = (steps[inside] - first) % stride == 0
                 steps = steps[~inside]

@@ -421,3 +421,36 @@ def test_steps_beyond_what_a_float_holds_are_kept_exactly(
     steps = [2**53 + 1, 2**53, 2**62]
     metrics.append([new_journal().block([(step, 0.0, {"a": float(i)}) for i, step in enumerate(steps)])])
     assert [row.step for row in metrics.scan_rows(R1)] == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    "steps", [(-1, 1), (2, -3), np.array([0, -5], "<i8").tobytes(), np.array([-(2**63), 1], "<i8").tobytes()]
+)
+def test_a_block_with_a_negative_step_is_refused_whole(
+    metrics: MetricStore, new_journal: type[Journal], steps: tuple[int, int] | bytes
+) -> None:
+    block = new_journal().block([(0, 0.0, {"a": 1.0}), (1, 0.0, {"a": 2.0})])
+
+    with pytest.raises(BlockError, match="steps begin at 0"):
+        metrics.append([structs.replace(block, steps=steps)])
+
+    assert metrics.end_offset(R1, W1) == 0
+
+
+@pytest.mark.parametrize("spread", [1, 2**40, 2**53])
+def test_steps_of_up_to_64_bits_are_kept_exactly(
+    metrics: MetricStore, new_journal: type[Journal], spread: int
+) -> None:
+    """As an x axis, a float64, they are exact up to 2**53; beyond, neighbours may share an x."""
+    steps = [0, 2**53 - 1, 2**53, 2**53 + 1, *(2**63 - 1 - i * spread for i in range(3, -1, -1))]
+    metrics.append([new_journal().block([(step, 1.0, {"a": float(i)}) for i, step in enumerate(steps)])])
+
+    assert [(row.step, row.values) for row in metrics.scan_rows(R1)] == [
+        (step, {"a": float(i)}) for i, step in enumerate(steps)
+    ]
+    assert metrics.keys([R1])[0].last_step == 2**63 - 1
+    assert series(metrics, "a") == [(float(step), float(i)) for i, step in enumerate(steps)]
+    assert [row.step for row in metrics.scan_rows(R1, first_step=2**53, last_step=2**53 + 1)] == [
+        2**53,
+        2**53 + 1,
+    ]

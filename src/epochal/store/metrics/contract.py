@@ -124,7 +124,8 @@ class MetricStore(Protocol):
 
         Raises:
             GapError: a block does not begin where its writer's last one ended; nothing was stored.
-            BlockError: a block's arrays do not fit together, or its steps are not placed; nothing was stored.
+            BlockError: a block's arrays do not fit together, its steps are not placed, or one is negative;
+                nothing was stored.
         """
 
     def end_offset(self, run: RunId, writer: WriterId) -> int:

@@ -174,11 +174,15 @@ def check_block(block: Block) -> None:
     if isinstance(block.steps, bytes):
         if len(block.steps) != 8 * n_rows:
             raise BlockError(f"a block of {n_rows} rows with {len(block.steps)} bytes of steps")
+        least = int(np.frombuffer(block.steps, "<i8").min()) if n_rows else 0
     else:
         first, stride = block.steps
         last = first + stride * max(0, n_rows - 1)
         if not all(-(2**63) <= step < 2**63 for step in (first, stride, last)):
             raise BlockError(f"a block whose steps go from {first} to {last}, beyond 64 bits")
+        least = min(first, last) if n_rows else 0
+    if least < 0:
+        raise BlockError(f"a block with the step {least}: steps begin at 0")
     for column in block.columns:
         _check_column(column, n_rows)
 
