@@ -73,8 +73,7 @@ class StepSet:
             if steps.size == 0:
                 return
             if last >= steps[0] and first <= steps[-1]:
-                # In 64 bits without overflow: steps inside first…last are less than 2**63 above first, which is
-                # not negative.
+                # In 64 bits without overflow: first is not negative, so no step is 2**63 above it.
                 inside = (steps >= first) & (steps <= last)
                 inside[inside] = (steps[inside] - first) % stride == 0
                 steps = steps[~inside]
