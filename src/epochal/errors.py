@@ -10,6 +10,8 @@
     │   ├── NotARunLogError
     │   └── NewerRunLogError
     ├── BlockError                    bytes that are not a block, or a newer one
+    ├── DamagedStoreError             a part of the stored history is not what was written
+    ├── DiskFullError                 there is no room to store anything
     └── DataFolderError
         ├── DataFolderInUseError
         ├── NewerDataFolderError
@@ -84,6 +86,22 @@ class NewerRunLogError(RunLogError):
 
 class BlockError(EpochalError):
     """Bytes that are not a block, or a newer one."""
+
+
+class DamagedStoreError(EpochalError):
+    """A part of the stored history is not what was written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Stored history is damaged: {what}.")
+        self.what = what
+
+
+class DiskFullError(EpochalError):
+    """There is no room to store anything.  What was to be stored was not, and can be sent again."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"The disk is full: nothing more can be stored in {path}.")
+        self.path = path
 
 
 class DataFolderError(EpochalError):

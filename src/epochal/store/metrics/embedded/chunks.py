@@ -14,14 +14,16 @@ from typing import NamedTuple, cast
 import msgspec
 import numpy as np
 
+from epochal.errors import DamagedStoreError
 from epochal.store.metrics.embedded.cache import CachePart
+from epochal.store.metrics.embedded.checksum import unseal
 from epochal.store.metrics.embedded.codec import Array, pack, unpack
 from epochal.store.metrics.embedded.points import OTHER, Points
 from epochal.store.metrics.embedded.pyramid import Axis, Ints, Level, Stats
 
 ROWS, NUMBERS, OTHERS = 0, 1, 2  # kinds of series
 
-_HEAD = "chunk_no, is_sealed, first_step, last_step, n, axis_no, length(body)"
+_HEAD = "chunk_no, is_sealed, first_step, last_step, n, axis_no, length(body), series_no, level"
 _SERIES = (
     "series_no, through, type, n_points, first_step, last_step, min_time, max_time, is_time_sorted, top_level"
 )
@@ -70,6 +72,8 @@ class ChunkHead(NamedTuple):
     n: int
     axis_no: int
     n_bytes: int
+    series_no: int
+    level: int
 
 
 class Chunks:
@@ -184,10 +188,14 @@ class Chunks:
         """Return the steps and times of a chunk."""
 
         def load() -> Axis:
-            (body,) = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
-            return decode_axis(body, level)
+            row = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
+            return decode_axis(unseal(row and row[0], f"the axis {head.axis_no}"), level)
 
-        return self._cache.get(Axis, head.axis_no, load, _n_bytes)
+        axis = self._cache.get(Axis, head.axis_no, load, _n_bytes)
+        steps = axis.first_step
+        if steps.size != head.n or (steps[0], axis.last_step[-1]) != (head.first_step, head.last_step):
+            raise DamagedStoreError(f"the axis {head.axis_no} is not that of the chunk {head.chunk_no}")
+        return axis
 
     def points(self, head: ChunkHead) -> Points:
         """Return what a chunk of level 0 holds."""
@@ -208,7 +216,20 @@ class Chunks:
 
     def _body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()
-        return cast("bytes", row[0])
+        return unseal(row and row[0], f"the chunk {head.chunk_no}", *sealed_columns(head))
+
+
+def sealed_columns(head: ChunkHead) -> tuple[int, ...]:
+    """Return the columns of a chunk that the checksum of its body covers."""
+    return (
+        head.series_no,
+        head.level,
+        head.is_sealed,
+        head.first_step,
+        head.last_step,
+        head.n,
+        head.axis_no,
+    )
 
 
 def encode_axis(axis: Axis, level: int) -> bytes:

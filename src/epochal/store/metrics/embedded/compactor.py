@@ -24,6 +24,7 @@ from epochal.store.metrics.embedded.blocks import (
     Tail,
     TailBlock,
 )
+from epochal.store.metrics.embedded.checksum import seal
 from epochal.store.metrics.embedded.chunks import (
     NUMBERS,
     OTHERS,
@@ -306,19 +307,18 @@ class _Applier:
         for chunk in edit.inserted:
             axis_no = self._axis_no(chunk.axis, chunk.level)
             self._uses[axis_no] += 1
-            self._n_bytes += len(chunk.body)
-            rows.append(
-                (
-                    series_no,
-                    chunk.level,
-                    chunk.is_sealed,
-                    chunk.first_step,
-                    chunk.last_step,
-                    chunk.n,
-                    axis_no,
-                    chunk.body,
-                )
+            columns = (
+                series_no,
+                chunk.level,
+                int(chunk.is_sealed),
+                chunk.first_step,
+                chunk.last_step,
+                chunk.n,
+                axis_no,
             )
+            body = seal(chunk.body, *columns)
+            self._n_bytes += len(body)
+            rows.append((*columns, body))
         self._connection.executemany(
             "INSERT INTO chunks (series_no, level, is_sealed, first_step, last_step, n, axis_no, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -344,7 +344,7 @@ class _Applier:
     def _axis_no(self, axis: Axis, level: int) -> int:
         axis_no = self._axes.find(axis, level)
         if axis_no is None:
-            body = encode_axis(axis, level)
+            body = seal(encode_axis(axis, level))
             cursor = self._connection.execute(
                 "INSERT INTO axes (run_no, n_chunks, body) VALUES (?, 0, ?)", (self._run_no, body)
             )

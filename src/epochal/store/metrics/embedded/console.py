@@ -13,8 +13,11 @@ from math import isfinite
 
 from epochal.store.metrics.contract import ConsoleLine
 from epochal.store.metrics.embedded.blocks import CONSOLE_RECORD
+from epochal.store.metrics.embedded.checksum import line_checksum
 from epochal.store.metrics.embedded.snapshot import RunRow, Snapshot
 from epochal.wire.block import Block
+
+DAMAGED_LINE = "[this line is damaged: see `epochal store check`]"
 
 Piece = tuple[float, str, str]  # time, stream, text
 _Open = tuple[int, int]  # sequence, parts
@@ -49,7 +52,7 @@ class _ConsoleWriter:
     def __init__(self, connection: sqlite3.Connection, run_no: int, writer_no: int, n_lines: int) -> None:
         self._connection, self._run_no, self._writer_no = connection, run_no, writer_no
         self._n_lines = n_lines
-        self._rows: list[tuple[int, int, int, float, str, str]] = []
+        self._rows: list[tuple[int, int, int, float, str, str, int]] = []
         self._open: dict[str, _Open] = {
             stream: (sequence, n_parts)
             for stream, sequence, n_parts in connection.execute(
@@ -63,14 +66,16 @@ class _ConsoleWriter:
             sequence, n_parts = self._open.pop(stream, (self._n_lines, 0))
             if n_parts == 0:
                 self._n_lines += 1
-            self._rows.append((self._run_no, sequence, n_parts, time, stream, piece.removesuffix("\n")))
+            line = piece.removesuffix("\n")
+            checksum = line_checksum(sequence, n_parts, time, stream, line.encode())
+            self._rows.append((self._run_no, sequence, n_parts, time, stream, line, checksum))
             self.n_bytes += len(piece) + 16
             if not piece.endswith("\n"):
                 self._open[stream] = (sequence, n_parts + 1)
 
     def save(self) -> None:
         execute, many = self._connection.execute, self._connection.executemany
-        many("INSERT INTO console VALUES (?, ?, ?, ?, ?, ?)", self._rows)
+        many("INSERT INTO console VALUES (?, ?, ?, ?, ?, ?, ?)", self._rows)
         execute("DELETE FROM console_open WHERE writer_no = ?", (self._writer_no,))
         many(
             "INSERT INTO console_open VALUES (?, ?, ?, ?)",
@@ -99,13 +104,17 @@ def read_console(
         low = max(low, high - limit)
     high = min(high, low + limit)
     rows = snapshot.connection.execute(
-        "SELECT sequence, time, stream, text FROM console "
+        "SELECT sequence, part, time, stream, CAST(text AS BLOB), checksum FROM console "
         "WHERE run_no = ? AND sequence >= ? AND sequence < ? ORDER BY sequence, part",
         (run.run_no, low, high),
     )
     lines: dict[int, tuple[float, str, list[str]]] = {}
-    for sequence, time, stream, text in rows:
-        lines.setdefault(sequence, (time, stream, []))[2].append(text)
+    for sequence, part, time, stream, text, checksum in rows:
+        shown = text.decode(errors="replace")
+        if line_checksum(sequence, part, time, stream, text) != checksum:
+            # One line must not take the log with it.
+            shown = f"{DAMAGED_LINE} {shown}"
+        lines.setdefault(sequence, (time, stream, []))[2].append(shown)
     return [
         ConsoleLine(sequence=sequence, time=time, stream=stream, text="".join(texts))
         for sequence, (time, stream, texts) in lines.items()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from epochal.errors import NewerDataFolderError
+from epochal.errors import DamagedStoreError, DiskFullError, NewerDataFolderError
+from epochal.store.metrics.embedded.upgrade import is_unfinished, upgrade
 
-VERSION = 1
+VERSION = 2
 
 # Pages larger than SQLite's default: most of what is read is a few tens of kilobytes in one value.
 _PAGE_BYTES = 8192
@@ -72,14 +75,14 @@ CREATE TABLE chunks (
     last_step INTEGER NOT NULL,
     n INTEGER NOT NULL,
     axis_no INTEGER NOT NULL,                  -- steps and times, shared by keys logged together
-    body BLOB NOT NULL
+    body BLOB NOT NULL                         -- ends in its checksum
 ) STRICT;
 CREATE UNIQUE INDEX chunks_of_series ON chunks (series_no, level, first_step);
 CREATE TABLE axes (
     axis_no INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers keep what they decoded
     run_no INTEGER NOT NULL,
     n_chunks INTEGER NOT NULL,                 -- that share it
-    body BLOB NOT NULL
+    body BLOB NOT NULL                         -- ends in its checksum
 ) STRICT;
 CREATE INDEX axes_of_run ON axes (run_no);
 CREATE TABLE console (
@@ -89,6 +92,7 @@ CREATE TABLE console (
     time REAL NOT NULL,
     stream TEXT NOT NULL,
     text TEXT NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_no, sequence, part)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE console_open (                    -- lines without an end yet
@@ -102,25 +106,52 @@ CREATE TABLE console_open (                    -- lines without an end yet
 
 
 def open_file(path: Path) -> None:
-    """Create the file with its tables if it is not there.
+    """Create the file with its tables if it is not there; bring one of an older version up to this one.
 
     Raises:
         NewerDataFolderError: the file was written by a newer version.
-        sqlite3.DatabaseError: it is not a metric store's file, or damaged.
+        DamagedStoreError: it is not a metric store's file, or damaged.
+        DiskFullError: there is no room to make or to upgrade it.
     """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise NewerDataFolderError(path, str(version), str(VERSION))
-        if version == VERSION:
-            return
+        with told_apart(path):
+            _create_or_upgrade(connection, path)
+    finally:
+        connection.close()
+
+
+def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise NewerDataFolderError(path, str(version), str(VERSION))
+    if version == 0:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-    finally:
-        connection.close()
+    elif version < VERSION or is_unfinished(connection):
+        upgrade(connection, path.name, version, VERSION)
+
+
+@contextmanager
+def told_apart(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about the file or the disk into errors that say what to do.
+
+    Raises:
+        DamagedStoreError: the file is damaged, or none of SQLite's.
+        DiskFullError: there is no room.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the kind of error, the others say more.
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedStoreError(f"{path.name}: {error}") from error
+        if kind == sqlite3.SQLITE_FULL:
+            raise DiskFullError(path) from error
+        raise
 
 
 def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> sqlite3.Connection:

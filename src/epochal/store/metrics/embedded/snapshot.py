@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from epochal.errors import BlockError, DamagedStoreError
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.blocks import Tail, TailBlock
 from epochal.store.metrics.embedded.cache import CachePart
 from epochal.store.metrics.embedded.chunks import Chunks, ChunkSizes
-from epochal.store.metrics.embedded.schema import connect
-from epochal.wire.block import decode
+from epochal.store.metrics.embedded.schema import connect, told_apart
+from epochal.wire.block import Block, decode
 
 STREAM_NUMBERS: dict[Stream, int] = {"history": 0, "system": 1}
 
@@ -103,7 +104,21 @@ class Snapshot:
 
     def _load(self, block_no: int) -> TailBlock:
         row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
-        return TailBlock(decode(row[0]))
+        return TailBlock(read_block(block_no, row and row[0]))
+
+
+def read_block(block_no: int, body: object) -> Block:
+    """Return the block in `body`, as it came from the file.  zstd keeps its checksum.
+
+    Raises:
+        DamagedStoreError: it is damaged.
+    """
+    if not isinstance(body, bytes):
+        raise DamagedStoreError(f"the block {block_no} is missing")
+    try:
+        return decode(body)
+    except BlockError as error:
+        raise DamagedStoreError(f"the block {block_no}: {error}") from error
 
 
 class Snapshots:
@@ -117,7 +132,15 @@ class Snapshots:
 
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
-        """Give a snapshot for the time of the block."""
+        """Give a snapshot for the time of the block.
+
+        Raises:
+            DamagedStoreError: what is read in it is damaged.
+        """
+        with told_apart(self._path):
+            yield from self._open()
+
+    def _open(self) -> Iterator[Snapshot]:
         connection = self._take()
         try:
             connection.execute("BEGIN")

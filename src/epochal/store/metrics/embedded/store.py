@@ -33,10 +33,10 @@ from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import scan_rows
-from epochal.store.metrics.embedded.schema import connect, open_file
+from epochal.store.metrics.embedded.schema import connect, open_file, told_apart
 from epochal.store.metrics.embedded.series import read_series
-from epochal.store.metrics.embedded.snapshot import Snapshots
-from epochal.wire.block import Block, decode, encode
+from epochal.store.metrics.embedded.snapshot import Snapshots, read_block
+from epochal.wire.block import Block, encode
 
 _BLOCKS_A_PAGE = 16
 
@@ -52,7 +52,8 @@ class EmbeddedMetricStore:
 
     Raises:
         NewerDataFolderError: the file was written by a newer version.
-        sqlite3.DatabaseError: it is not a metric store's file.
+        DamagedStoreError: it is not a metric store's file, or damaged.
+        DiskFullError: there is no room to make or to upgrade it.
     """
 
     def __init__(
@@ -116,13 +117,13 @@ class EmbeddedMetricStore:
         while True:
             with self._snapshots.open() as snapshot:
                 bodies = snapshot.connection.execute(
-                    "SELECT body FROM blocks JOIN writers USING (writer_no) "
+                    "SELECT block_no, body FROM blocks JOIN writers USING (writer_no) "
                     "JOIN runs ON runs.run_no = writers.run_no "
                     "WHERE run_id = ? AND writer = ? AND first_offset >= ? ORDER BY first_offset LIMIT ?",
                     (run, writer, offset, _BLOCKS_A_PAGE),
                 ).fetchall()
-            for (body,) in bodies:
-                block = decode(body)
+            for block_no, body in bodies:
+                block = read_block(block_no, body)
                 yield block
                 offset = block.first_offset + 1
             if len(bodies) < _BLOCKS_A_PAGE:
@@ -241,7 +242,7 @@ class EmbeddedMetricStore:
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection | None = None) -> Iterator[sqlite3.Connection]:
         connection = connection or self._connection
-        with self._writing:
+        with self._writing, told_apart(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
