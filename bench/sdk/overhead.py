@@ -11,6 +11,7 @@ million calls.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import statistics
@@ -113,6 +114,28 @@ run.finish()
 print(json.dumps({"import_ms": (imported - before) * 1e3, "first_log_ms": (logged - imported) * 1e3}))
 """
 
+LONG_RUN = """
+import json
+import epochal, worker
+run = epochal.init(project="bench", id="long", config={"lr": 0.1}, settings={"silent": True})
+for _ in range(1_000_000):
+    run.log(worker.FIVE)
+import os
+os.kill(os.getpid(), 9)
+"""
+
+RESUME = """
+import json
+from time import perf_counter
+import epochal
+began = perf_counter()
+run = epochal.init(project="bench", id="long", resume="must", settings={"silent": True})
+resumed = perf_counter()
+assert (run.step, run.config.lr) == (1_000_000, 0.1), run.step
+run.finish()
+print(json.dumps({"init_ms": (resumed - began) * 1e3}))
+"""
+
 BURST = """
 import json
 import epochal, worker
@@ -198,6 +221,18 @@ def calls(n_keys: int, n_calls: int, rounds: int, aim: str) -> list[Row]:
     return rows
 
 
+def resumed(rounds: int) -> list[Row]:
+    """Return what init() takes that goes on with a run of a million rows which was killed."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        with contextlib.suppress(RuntimeError):  # It ends by SIGKILL.
+            in_a_process(LONG_RUN, folder)
+        taken = statistics.median(in_a_process(RESUME, folder)["init_ms"] for _ in range(rounds))
+    finally:
+        shutil.rmtree(folder)
+    return [("init() that resumes a run of 1,000,000 rows", f"{taken:.1f} ms", "", "< 100 ms")]
+
+
 def burst(rounds: int) -> list[Row]:
     def measure(folder: Path) -> dict[str, float]:
         done = in_a_process(BURST, folder)
@@ -247,6 +282,7 @@ def all_rows(rounds: int, n_calls: int) -> list[Row]:
         )
     )
     rows += burst(rounds)
+    rows += resumed(rounds)
     memory = repeated(lambda folder: in_a_process(MEMORY, folder, str(n_calls)), 1)
     rows.append((f"memory added after {n_calls // 10:,} calls", f"{memory['first']:.1f} MiB", "", "< 10 MiB"))
     rows.append((f"… after {n_calls:,} calls", f"{memory['last']:.1f} MiB", "", "flat"))

@@ -35,6 +35,7 @@ class RecordType(IntEnum):
     METADATA = 12
     UNPLACED_ROW = 13
     HEARTBEAT = 14
+    CHECKPOINT = 15
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ _SCAN_BYTES = 1 << 20
 # every place without computing a checksum.
 _CANDIDATE = re.compile(rb"(?=.{8}[\x92-\x9f][\x00-\x1f]\xcb)", re.DOTALL)
 _MIN_CANDIDATE_BYTES = _HEADER_BYTES + 3
+_SHORT_ARRAYS = range(0x92, 0xA0)
+_FLOAT64 = 0xCB
 
 _decode = msgspec.msgpack.Decoder().decode
 _new = tuple.__new__
@@ -109,6 +111,22 @@ class RunLogReader:
             if frames:
                 break
         return frames, losses
+
+    def skip_to_last(self, kind: RecordType) -> Frame | None:
+        """Go on after the last whole record of `kind`, and return it; without one stay, and return None.
+
+        The file is searched from its end, so this costs what lies behind the record.
+        """
+        end = os.fstat(self._fd).st_size
+        while end > self.first_offset:
+            start = max(self.first_offset, end - _SCAN_BYTES)
+            # A byte more: the mark may lie across the border of two windows.
+            found = self._last_in(os.pread(self._fd, end - start + 1, start), start, kind)
+            if found is not None:
+                self.offset = found.end
+                return found
+            end = start
+        return None
 
     def torn_bytes(self) -> int:
         """Return how many bytes follow the last whole frame."""
@@ -193,6 +211,20 @@ class RunLogReader:
             frames.append(Frame(self.offset, begin + length, record))
         self.offset = begin + length
         return False
+
+    def _last_in(self, window: bytes, start: int, kind: RecordType) -> Frame | None:
+        """Return the last frame of `kind` whose mark is in `window`, which was read at `start`."""
+        mark = bytes([kind, _FLOAT64])
+        at = window.rfind(mark)
+        while at > 0:
+            if window[at - 1] in _SHORT_ARRAYS:
+                offset = start + at - 1 - _HEADER_BYTES
+                payload = self._payload_at(offset) if offset >= self.first_offset else None
+                record = None if payload is None else _decode_record(memoryview(payload))
+                if payload is not None and record is not None:
+                    return Frame(offset, offset + _HEADER_BYTES + len(payload), record)
+            at = window.rfind(mark, 0, at + 1)
+        return None
 
     def _next_frame_after(self, offset: int) -> int | None:
         """Return the offset of the first frame that checks after `offset`, or None if there is none yet.

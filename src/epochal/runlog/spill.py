@@ -58,6 +58,11 @@ class Spill:
             self._wake.set()
         return True
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that wait, about."""
+        return self._n_bytes
+
     def is_empty(self) -> bool:
         """Tell whether everything is in the file."""
         return not self._records and not self._rest

@@ -15,6 +15,12 @@ _PLAIN_WORDS = frozenset({"none", "copy"})
 SUMMARY_WORDS = frozenset(OPERATIONS) | _PLAIN_WORDS
 
 
+def merged_definition(old: Mapping[str, object], definition: Mapping[str, object]) -> dict[str, object]:
+    """Return what is defined of a metric by `old` and a later define_metric call, which may overwrite."""
+    said = {k: v for k, v in definition.items() if v is not None and k != "overwrite"}
+    return said if definition.get("overwrite") else {**old, **said}
+
+
 class SummaryFold:
     """The state of a run's summary.  Feed it values in the order in which they were logged."""
 
@@ -32,9 +38,7 @@ class SummaryFold:
         name = definition.get("name")
         if not isinstance(name, str) or not name:
             return
-        said = {k: v for k, v in definition.items() if v is not None and k != "overwrite"}
-        old = {} if definition.get("overwrite") else self.definitions.get(name, {})
-        self.definitions[name] = {**old, **said}
+        self.definitions[name] = merged_definition(self.definitions.get(name, {}), definition)
         self._rules.clear()
 
     def definition_of(self, key: str) -> dict[str, object] | None:

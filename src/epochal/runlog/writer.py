@@ -39,6 +39,10 @@ LARGE_PAYLOAD_BYTES = 16 * 2**10
 TIME_ALL_BYTES = 4096
 TIME_EVERY_BYTES = 2048
 HIGH_DESCRIPTOR = 512
+# So many bytes are read in about 10 ms, rows of five numbers on a slow machine.
+CHECKPOINT_EVERY_BYTES = 256 * 2**10
+# … and so many times its own size, so that a large config is no large part of a run log.
+CHECKPOINT_EVERY_TIMES_ITS_SIZE = 16
 
 _BUSY = -1
 _CUT = "could not be written whole (disk full?)"
@@ -56,6 +60,7 @@ class RunLogWriter:
         header: goes into the first frame.
         on_trouble: called once with a sentence for the user when writing turns slow or impossible.
         on_pause: called once in about `TIME_EVERY_BYTES`, for what is to be looked at now and then.
+        checkpoint: returns the record that repeats what the file says so far; it is written now and then.
         max_buffer_bytes: held in memory at most while the file system refuses or is slow.
 
     Raises:
@@ -69,6 +74,7 @@ class RunLogWriter:
         *,
         on_trouble: Callable[[str], None] | None = None,
         on_pause: Callable[[], None] | None = None,
+        checkpoint: Callable[[], bytes] | None = None,
         max_buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> None:
         self.path = path
@@ -85,6 +91,9 @@ class RunLogWriter:
         self._slow_since = 0.0
         self._on_trouble = on_trouble
         self._on_pause = on_pause
+        self._checkpoint = checkpoint
+        self._checkpoint_at = 0  # the offset of the last one
+        self._checkpoint_every = CHECKPOINT_EVERY_BYTES
         self._is_slow = False
         self._identity = (0, 0)  # of the file, device and inode
         self._fd = -1
@@ -146,6 +155,11 @@ class RunLogWriter:
             time.sleep(0.005)
         return True
 
+    def repeat(self, after_bytes: int) -> None:
+        """Write a checkpoint, if the last one is more than `after_bytes` behind."""
+        with self._lock:
+            self._repeat(after_bytes)
+
     def sync(self) -> None:
         """Ask the operating system to put the file on the disk."""
         if self._is_ours():
@@ -183,6 +197,7 @@ class RunLogWriter:
             return
         if self._spill is not None:
             self.lost_rows += not self._spill.put(payload)
+            self._repeat(self._checkpoint_every)
             return
         if self._offset == _BUSY and self._is_nested():
             # A signal handler or a finaliser logs in the middle of our own append, which will write it.
@@ -203,6 +218,21 @@ class RunLogWriter:
         if self._spill is None:
             is_fast = self._slow_s == 0.0 and self._offset > TIME_ALL_BYTES
             self._careful_from = self._offset + TIME_EVERY_BYTES if is_fast else 0
+        # Behind what it repeats: killed in between, the run goes on after its last row and not one further.
+        self._repeat(self._checkpoint_every)
+
+    def _repeat(self, after_bytes: int) -> None:
+        spill = self._spill
+        reach = self._offset if spill is None else spill.offset + spill.n_bytes
+        if self._checkpoint is None or self._closed or reach - self._checkpoint_at <= after_bytes:
+            return
+        self._checkpoint_at = reach  # At once: writing it asks again.
+        record = self._checkpoint()
+        self._checkpoint_every = max(CHECKPOINT_EVERY_BYTES, CHECKPOINT_EVERY_TIMES_ITS_SIZE * len(record))
+        if spill is None:
+            self.append(record)
+        else:
+            spill.put(record)
 
     def _is_nested(self) -> bool:
         """Tell whether this thread is in the middle of another append of ours.

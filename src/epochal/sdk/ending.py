@@ -19,6 +19,9 @@ from epochal.sdk.terminal import terminal
 if TYPE_CHECKING:
     from epochal.sdk.run import Run
 
+# A resumed run reads what follows the last checkpoint of every session before it.
+_CHECKPOINT_AT_END_AFTER_BYTES = 16 * 2**10
+
 
 def watch(run: Run) -> None:
     """Have what surrounds a live run begin: the sidecar, console capture, the hook on this process's end."""
@@ -76,6 +79,8 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
     with _contained("waiting for devices"):
         n_late = run._wait_for_devices(timeout_s)
     ends_the_run = run._is_primary and not run._is_foreign and run._settings.x_update_finish_state
+    with _contained("repeating what was said"):
+        run._log.repeat(_CHECKPOINT_AT_END_AFTER_BYTES)
     if ends_the_run:
         with _contained("recording the end"):
             run._record(RecordType.EXIT, _exit_record(outcome))

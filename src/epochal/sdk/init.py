@@ -16,7 +16,6 @@ from typing import Any
 from epochal.base.home import home
 from epochal.errors import EpochalError, UsageError
 from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, check_run_id, generate_id
-from epochal.runlog.format import RecordType
 from epochal.sdk import ending, previous, session
 from epochal.sdk.config import as_mapping, clean_key, from_yaml
 from epochal.sdk.environment_variables import settings_from_environment, settings_from_file
@@ -264,12 +263,12 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
     """Write the first records: what the run is called, and what went in."""
     if earlier is not None:
         run.config._items.update(earlier.config)
-        for definition in earlier.definitions:
+        for definition in earlier.definitions.values():
             _define_again(run, definition)
         if isinstance(run._sync, StepSync):
-            run._sync.go_on_from({k: v for k, v in earlier.step_metrics.items() if v is not None})
+            run._sync.go_on_from(earlier.step_metrics)
     if run._is_primary:
-        run._record(RecordType.ATTRIBUTES, {k: v for k, v in attributes.items() if v is not None})
+        run._record_attributes({k: v for k, v in attributes.items() if v is not None})
     if config:
         # A resumed run may be given another config on purpose: the newest holds.
         run.config.update(config, allow_val_change=True)

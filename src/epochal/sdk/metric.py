@@ -132,6 +132,10 @@ class StepSync:
         """Take over the values that step metrics had at the end of earlier sessions."""
         self._last.update(last)
 
+    def last_values(self) -> Mapping[str, object]:
+        """Return the newest value of each step metric."""
+        return self._last
+
     @property
     def is_needed(self) -> bool:
         """Whether any metric is synchronised."""

@@ -10,21 +10,85 @@ from typing import Any
 import msgspec
 
 from epochal.errors import RunLogError
+from epochal.runlog.checkpoint import Checkpoint, go_to_last
 from epochal.runlog.folder import SUFFIX, sessions_of
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import RunLogReader
+from epochal.runlog.summary import merged_definition
 
 RESUME_FILE = "epochal-resume.json"
 
 
-class Previous(msgspec.Struct):
+class Previous:
     """A run as its earlier sessions left it."""
 
-    next_step: int
-    config: dict[str, Any]
-    attributes: dict[str, Any]  # name, notes, tags, group, job_type
-    definitions: list[dict[str, Any]]  # of metrics, oldest first
-    step_metrics: dict[str, Any]  # the newest value of each that a definition names
+    def __init__(self) -> None:
+        self.config: dict[str, Any] = {}
+        self.attributes: dict[str, Any] = {}  # name, notes, tags, group, job_type
+        self.definitions: dict[str, dict[str, Any]] = {}  # of metrics, by name
+        self.step_metrics: dict[str, Any] = {}  # the newest value of each that was logged
+        self._last_step = -1
+        self._n_unplaced = 0
+        self._step_names: set[str] = set()
+
+    @property
+    def next_step(self) -> int:
+        """The first step that no row has."""
+        return self._last_step + 1 + self._n_unplaced
+
+    def add(self, reader: RunLogReader) -> None:
+        """Take in a run log: its last checkpoint, and the records behind it."""
+        self._last_step = max(self._last_step, reader.header.start_step - 1)
+        checkpoint = go_to_last(reader)
+        n_unplaced = 0
+        if checkpoint is not None:
+            self._add_checkpoint(checkpoint)
+            n_unplaced = checkpoint.n_unplaced
+        for record in _records(reader):
+            if record[0] == RecordType.ROW:
+                self._add_row(record[2], record[3])
+            elif record[0] == RecordType.UNPLACED_ROW:
+                n_unplaced = max(n_unplaced, record[2] + 1)
+            else:
+                self._add_other(record)
+        self._n_unplaced += n_unplaced
+
+    def _add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.last_step >= self._last_step:
+            self._last_step = checkpoint.last_step
+            self.step_metrics.update(checkpoint.step_metrics)
+        self._set_config(checkpoint.config, checkpoint.deleted_config)
+        self.attributes.update(checkpoint.attributes)
+        for definition in checkpoint.definitions.values():
+            self._define(definition)
+
+    def _add_row(self, step: int, data: dict[str, Any]) -> None:
+        if step < self._last_step:
+            return
+        self._last_step = step
+        for name in self._step_names:
+            value = _value_of(data, name)
+            if value is not None:
+                self.step_metrics[name] = value
+
+    def _add_other(self, record: list[Any]) -> None:
+        if record[0] == RecordType.CONFIG:
+            self._set_config(record[2], record[3])
+        elif record[0] == RecordType.ATTRIBUTES:
+            self.attributes.update(record[2])
+        elif record[0] == RecordType.DEFINE_METRIC:
+            self._define(record[2])
+
+    def _set_config(self, values: dict[str, Any], deleted: list[str]) -> None:
+        self.config.update(values)
+        for key in deleted:
+            self.config.pop(key, None)
+
+    def _define(self, definition: dict[str, Any]) -> None:
+        name = definition["name"]
+        self.definitions[name] = merged_definition(self.definitions.get(name, {}), definition)
+        if step_metric := definition.get("step_metric"):
+            self._step_names.add(step_metric)
 
 
 def exists(runs_folder: Path, run_id: str, project: str, entity: str | None) -> bool:
@@ -33,44 +97,14 @@ def exists(runs_folder: Path, run_id: str, project: str, entity: str | None) -> 
 
 
 def read(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Previous:
-    """Return what the sessions of the run say, oldest first.  Reads all of them; damage is skipped."""
-    previous = Previous(next_step=0, config={}, attributes={}, definitions=[], step_metrics={})
-    last_step, n_unplaced = -1, 0
+    """Return what the sessions of the run say, oldest first; damage is skipped.
+
+    Of each run log with a checkpoint only the end is read.
+    """
+    previous = Previous()
     for reader in _logs(runs_folder, run_id, project, entity):
-        last_ordinal = -1
-        for record in _records(reader):
-            kind = record[0]
-            if kind == RecordType.ROW:
-                if record[2] >= last_step:
-                    last_step = record[2]
-                    _take_step_metrics(previous, record[3])
-            elif kind == RecordType.UNPLACED_ROW:
-                last_ordinal = max(last_ordinal, record[2])
-            else:
-                _take(previous, kind, record)
-        last_step = max(last_step, reader.header.start_step - 1)
-        n_unplaced += last_ordinal + 1
-    previous.next_step = last_step + 1 + n_unplaced
+        previous.add(reader)
     return previous
-
-
-def _take(previous: Previous, kind: int, record: list[Any]) -> None:
-    if kind == RecordType.CONFIG:
-        previous.config.update(record[2])
-        for key in record[3]:
-            previous.config.pop(key, None)
-    elif kind == RecordType.ATTRIBUTES:
-        previous.attributes.update(record[2])
-    elif kind == RecordType.DEFINE_METRIC:
-        previous.definitions.append(record[2])
-        if name := record[2].get("step_metric"):
-            previous.step_metrics.setdefault(name, None)
-
-
-def _take_step_metrics(previous: Previous, data: dict[str, Any]) -> None:
-    for name in previous.step_metrics:
-        if name in data:
-            previous.step_metrics[name] = data[name]
 
 
 def _logs(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Iterator[RunLogReader]:
@@ -82,6 +116,15 @@ def _logs(runs_folder: Path, run_id: str, project: str, entity: str | None) -> I
             with contextlib.suppress(OSError, RunLogError), RunLogReader(path) as reader:
                 if (reader.header.project, reader.header.entity) == (project, entity):
                     yield reader
+
+
+def _value_of(data: dict[str, Any], name: str) -> object:
+    """Return the value of a key, which may have been logged nested, or None."""
+    if name in data:
+        return data[name]
+    head, dot, rest = name.partition(".")
+    below = data.get(head) if dot else None
+    return _value_of(below, rest) if isinstance(below, dict) else None
 
 
 def _records(reader: RunLogReader) -> Iterator[list[Any]]:

@@ -55,6 +55,8 @@ class RowLog:
         self._append = append
         self._kind = _ROW if is_placed else _UNPLACED_ROW
         self._step = first_step
+        self._open_at = -1  # the newest step of a row that was left open
+        self._named = -1  # of a writer that does not count steps: the highest that a caller named
         # Held for the counting only.  Re-entrant, because a signal handler may log in the middle of it.
         self._lock = threading.RLock()
         # Of step metrics.  Without a global lock every call takes the way that asks it, and locks.
@@ -120,6 +122,7 @@ class RowLog:
             if wanted is not None and kind == _UNPLACED_ROW:
                 # Another writer's counter numbers rows, not steps; a step that is named needs neither.
                 kind, at = _ROW, wanted
+                self._named = max(self._named, wanted)
             else:
                 is_late = wanted is not None and wanted < self._step
                 at = self._place(wanted, commit)
@@ -145,7 +148,17 @@ class RowLog:
             # The fast way may have counted on meanwhile.  Like there, nothing comes between these two lines.
             if self._step == current:
                 self._step = following
+                if at == following:
+                    self._open_at = at
                 return at
+
+    def _rows_so_far(self) -> tuple[int, int]:
+        """Return the highest step of a row that this writer wrote, and how many ordinals it gave.
+
+        A step counts from the moment on in which it is taken: no row is written at one that did not.
+        """
+        n_taken = self._step + (self._open_at == self._step)
+        return (n_taken - 1, 0) if self._kind == _ROW else (self._named, n_taken)
 
     def _log_slowly(self, kind: int, now: float, at: int, data: Mapping[str, object]) -> None:
         """Write a row whose values the encoder does not take as they are."""
@@ -203,6 +216,7 @@ class RowLog:
         self._lock = threading.RLock()
         self._resolver = None
         self._kind, self._step = _UNPLACED_ROW, 0
+        self._open_at = self._named = -1
 
     def _wait_for_devices(self, timeout_s: float) -> int:
         """Wait for values on devices; return how many rows still lack one."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+import msgspec
+
 from epochal.base.home import home
 from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY
@@ -23,6 +25,7 @@ from epochal.sdk.media.base import MediaFolder
 from epochal.sdk.metric import Metric, StepSync
 from epochal.sdk.process import process
 from epochal.sdk.rows import RowLog
+from epochal.sdk.said import Said
 from epochal.sdk.server_address import address_of_server
 from epochal.sdk.session import AnySession, Identity, Log, Session
 from epochal.sdk.settings import Settings
@@ -50,7 +53,8 @@ class Run(LaterRunMethods, RowLog):
         self._is_foreign = False  # in a forked child
         self._is_finished = False
         self._on_finish: list[Any] = []
-        self._log: Log = session.open_log("primary" if is_primary else "secondary")
+        self._said = Said()
+        self._log: Log = session.open_log("primary" if is_primary else "secondary", self._checkpoint)
         is_placed = is_primary and session.identity.mode != "shared"
         super().__init__(
             self._log.append,
@@ -260,7 +264,7 @@ class Run(LaterRunMethods, RowLog):
         self._check_live("define_metric")
         say_unknown("define_metric", unknown)
         defined = metric.define(name, step_metric, step_sync, hidden, summary, goal, overwrite)
-        self._record(RecordType.DEFINE_METRIC, defined.to_record())
+        self._record_definition(defined.to_record())
         sync = self._sync if isinstance(self._sync, StepSync) else StepSync()
         sync.define(defined)
         # Before the first one is needed, log() does not even ask.
@@ -294,7 +298,7 @@ class Run(LaterRunMethods, RowLog):
 
     def mark_preempting(self) -> None:
         """Say that this process is about to be taken away: a bad end is then `preempted`."""
-        self._record(RecordType.ATTRIBUTES, {"preempting": True})
+        self._record_attributes({"preempting": True})
 
     def write_logs(self, text: str) -> None:
         """Add text to the console log."""
@@ -367,10 +371,28 @@ class Run(LaterRunMethods, RowLog):
         if self._is_finished:
             self._say_it_is_late("config")
             return
-        payload = encode((int(RecordType.CONFIG), time.time(), values, deleted))
-        if len(payload) > MAX_CONFIG_BYTES:
-            payload = encode((int(RecordType.CONFIG), time.time(), _fitting_config(values), deleted))
+        encoded = {key: msgspec.Raw(encode(value)) for key, value in values.items()}
+        if sum(map(_size, encoded.values())) > MAX_CONFIG_BYTES:
+            encoded = _fitting_config(encoded)
+        payload = encode((int(RecordType.CONFIG), time.time(), encoded, deleted))
+        self._said.config(encoded, deleted)
         self._append(payload)
+
+    def _record_attributes(self, values: dict[str, object]) -> None:
+        payload = encode((int(RecordType.ATTRIBUTES), time.time(), values))
+        self._said.attributes(values)
+        self._append(payload)
+
+    def _record_definition(self, definition: dict[str, object]) -> None:
+        payload = encode((int(RecordType.DEFINE_METRIC), time.time(), definition))
+        self._said.definition(definition)
+        self._append(payload)
+
+    def _checkpoint(self) -> bytes:
+        last_step, n_unplaced = self._rows_so_far()
+        sync = self._sync
+        step_metrics = sync.last_values() if isinstance(sync, StepSync) else {}
+        return self._said.checkpoint(last_step, n_unplaced, step_metrics)
 
     def _record_summary(self, values: list[tuple[Path_, object]], deleted: list[Path_]) -> None:
         if self._is_finished:
@@ -398,7 +420,7 @@ class Run(LaterRunMethods, RowLog):
                 ("late", self.id), f"The run is finished: its {name} does not change any more."
             )
         else:
-            self._record(RecordType.ATTRIBUTES, {name: value})
+            self._record_attributes({name: value})
 
     def _say_it_is_late(self, what: str) -> None:
         terminal.warn_once(
@@ -427,6 +449,7 @@ class Run(LaterRunMethods, RowLog):
     def _become_foreign(self) -> None:
         """In a forked child: let go of the parent's file and locks.  The first record opens a new log."""
         self._become_unplaced()
+        self._said = Said()
         self._is_foreign = True
         self._log.abandon()
         self._session.forget()
@@ -437,7 +460,7 @@ class Run(LaterRunMethods, RowLog):
         with self._lock:
             if self._append == self._append_first:
                 try:
-                    self._log = self._session.open_log("secondary")
+                    self._log = self._session.open_log("secondary", self._checkpoint)
                 except OSError as error:
                     terminal.error_once("child log", f"A child process cannot write to the run: {error}")
                     self._append = _drop
@@ -494,11 +517,13 @@ def say_unknown(function: str, arguments: dict[str, object]) -> None:
         )
 
 
-def _fitting_config(values: dict[str, object]) -> dict[str, object]:
-    """Return `values` without the largest ones that make them too large together, each said as an error."""
-    from epochal.sdk.row import size_of
+def _size(encoded: msgspec.Raw) -> int:
+    return memoryview(encoded).nbytes
 
-    sizes = {key: size_of(value) for key, value in values.items()}
+
+def _fitting_config(values: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Return `values` without the largest ones that make them too large together, each said as an error."""
+    sizes = {key: _size(value) for key, value in values.items()}
     kept = dict(values)
     for key in sorted(sizes, key=lambda k: -sizes[k]):
         if sum(sizes[k] for k in kept) < MAX_CONFIG_BYTES:

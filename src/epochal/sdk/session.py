@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +35,9 @@ class Log(Protocol):
 
     def append(self, payload: bytes) -> None:
         """Take one encoded record."""
+
+    def repeat(self, after_bytes: int) -> None:
+        """Write a checkpoint, if the last one is more than `after_bytes` behind."""
 
     def flush(self, timeout_s: float = ...) -> bool:
         """Wait until nothing is held back."""
@@ -78,8 +81,12 @@ class Session:
         self._summary: SummaryOfFolders | None = None
         self._lock = threading.Lock()  # of the summary's reading, which remembers how far it got
 
-    def open_log(self, kind: WriterKind) -> RunLogWriter:
+    def open_log(self, kind: WriterKind, checkpoint: Callable[[], bytes]) -> RunLogWriter:
         """Create a run log for this process.
+
+        Args:
+            kind: of the writer.
+            checkpoint: returns the record that repeats what the run log says so far.
 
         Raises:
             OSError: it cannot be created.
@@ -106,6 +113,7 @@ class Session:
             header,
             on_trouble=terminal.warn,
             on_pause=sidecar_process.check,
+            checkpoint=checkpoint,
             max_buffer_bytes=self._max_buffer_bytes,
         )
 
@@ -142,9 +150,9 @@ class UnrecordedSession:
         self.files = self.folder
         self._log = SummaryLog()
 
-    def open_log(self, kind: WriterKind) -> Log:
+    def open_log(self, kind: WriterKind, checkpoint: Callable[[], bytes]) -> Log:
         """Return the log that only folds the summary."""
-        del kind
+        del kind, checkpoint
         return self._log
 
     def summary(self) -> Tree:
@@ -172,6 +180,9 @@ class SummaryLog:
         record: Sequence[Any] = _decode(payload)
         with self._lock:
             self._state.add([record])
+
+    def repeat(self, after_bytes: int) -> None:
+        """Nobody reads it from a place in the middle."""
 
     def tree(self) -> Tree:
         """Return the summary of now."""

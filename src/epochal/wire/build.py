@@ -15,6 +15,7 @@ from epochal.wire.block import Block, Column, Loss
 
 # Plain integers: comparing with a member of an enum costs more than everything else about a row.
 _ROW, _UNPLACED_ROW = int(RecordType.ROW), int(RecordType.UNPLACED_ROW)
+_CHECKPOINT = int(RecordType.CHECKPOINT)
 _BEYOND_64_BITS = 2**63
 
 
@@ -70,7 +71,7 @@ def _sorted_out(
         if kind in (_ROW, _UNPLACED_ROW) and _is_row(record):
             take((record[2], record[1], record[3]))
             mark(kind == _UNPLACED_ROW)
-        else:
+        elif kind != _CHECKPOINT:  # It repeats what other records say.
             records.append((len(rows), record))
     return rows, unplaced, records
 
