@@ -1,13 +1,17 @@
 """Blocks as tables: the rows and columns of one stream, and the points of one key over many blocks.
 
 A block is kept as it came until the compactor has made chunks of it.  What a query needs of it is a view
-of its bytes, so a block that has just been stored costs a query next to nothing.
+of its bytes, so a block that has just been stored costs a query next to nothing.  Keys that have values in
+the same rows lie together as one matrix, and blocks with the same keys share their names: ten thousand keys
+of one row each take eighty kilobytes, not megabytes of small objects.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -34,20 +38,84 @@ SYSTEM_RECORD = 6
 _ITEM_BYTES: dict[ColumnKind, int] = {"f": 8, "i": 8, "b": 1}
 _KINDS: dict[ColumnKind, int] = {"f": FLOAT, "i": INT, "b": BOOL, "v": OTHER}
 _COLUMN_OVERHEAD_BYTES = 400  # of a decoded column's Python objects
+_NAME_BYTES = 200  # of a name in a set of keys
+# From so many keys on, looking a key up in a table beats asking every group of a tail.
+_ASKED_OFTEN = 8
 
 encode_value = msgspec.msgpack.Encoder().encode
+
+
+class KeySet:
+    """Keys in their order, and the place of each."""
+
+    __slots__ = ("__weakref__", "at", "names")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.at = {name: place for place, name in enumerate(names)}
+
+
+class KeySets:
+    """Makes equal sets of keys one object, as long as anybody uses it.  Thread-safe."""
+
+    def __init__(self) -> None:
+        self._sets: WeakValueDictionary[tuple[str, ...], KeySet] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, names: tuple[str, ...]) -> tuple[KeySet, bool]:
+        """Return the set of `names`, and whether it was made for this call."""
+        with self._lock:
+            found = self._sets.get(names)
+            if found is not None:
+                return found, False
+            made = self._sets[names] = KeySet(names)
+            return made, True
+
+
+class Sheet(NamedTuple):
+    """Numbers of one block: keys that have a value in the same rows, and in all of them."""
+
+    keys: KeySet
+    kinds: bytes  # FLOAT, INT or BOOL of each key
+    words: NDArray[np.int64]  # as in `Points`; shape (keys, rows)
+    rows: NDArray[np.uint32] | None  # which of the block's rows; None for all
 
 
 class Table:
     """The rows that one block has for one stream."""
 
     def __init__(
-        self, steps: NDArray[np.int64], times: NDArray[np.float64], columns: Sequence[Column]
+        self,
+        steps: NDArray[np.int64],
+        times: NDArray[np.float64],
+        columns: Sequence[Column],
+        key_sets: KeySets,
     ) -> None:
         self.steps, self.times = steps, times
-        self.columns: dict[str, list[Column]] = {}
+        self.sheets: list[Sheet] = []
+        self.others: dict[str, list[Column]] = {}  # values that are no numbers
+        self.n_bytes = 16 * steps.size  # about what it takes in memory
+        by_rows: dict[bytes | None, list[Column]] = {}
         for column in columns:
-            self.columns.setdefault(column.key, []).append(column)
+            if column.kind == "v":
+                self.others.setdefault(column.key, []).append(column)
+                self.n_bytes += _size_of_others(column)
+            else:
+                by_rows.setdefault(column.rows, []).append(column)
+        for rows, of_rows in by_rows.items():
+            self._add_sheet(rows, of_rows, key_sets)
+
+    def _add_sheet(self, rows: bytes | None, columns: Sequence[Column], key_sets: KeySets) -> None:
+        keys, is_new = key_sets.of(tuple([column.key for column in columns]))
+        kinds = bytes([_KINDS[column.kind] for column in columns])
+        data = b"".join([_words(column) for column in columns])
+        words = np.frombuffer(data, "<i8").reshape(len(columns), -1)
+        self.n_bytes += len(data) + len(kinds) + is_new * _NAME_BYTES * len(columns)
+        self.sheets.append(Sheet(keys, kinds, words, None if rows is None else np.frombuffer(rows, "<u4")))
+
+    def keys(self) -> dict[str, None]:
+        """Return the keys."""
+        return dict.fromkeys([*(name for sheet in self.sheets for name in sheet.keys.names), *self.others])
 
     def rows(self) -> Points:
         """Return one point a row, in row order, without values."""
@@ -56,53 +124,97 @@ class Table:
 
     def points(self, key: str) -> Points:
         """Return the points of `key` in row order; a step may occur more than once."""
-        columns = self.columns.get(key, [])
-        if not columns:
+        parts = self.other_points(key)
+        for sheet in self.sheets:
+            place = sheet.keys.at.get(key)
+            if place is not None:
+                rows = np.arange(self.steps.size) if sheet.rows is None else sheet.rows
+                kinds = np.full(rows.size, sheet.kinds[place], np.uint8)
+                parts.append((rows, self._at(rows, kinds, sheet.words[place], None)))
+        if not parts:
             return empty()
-        rows, parts = zip(*(self._column_points(column) for column in columns), strict=True)
-        if len(parts) == 1:
-            return cast("Points", parts[0])
-        return concat(parts).at(np.argsort(np.concatenate(rows), kind="stable"))
+        points = concat([part for _, part in parts])
+        return points if len(parts) == 1 else points.at(np.argsort(_joined(parts), kind="stable"))
 
-    def _column_points(self, column: Column) -> tuple[NDArray[np.uint32], Points]:
-        if column.rows is None:
-            rows = np.arange(self.steps.size, dtype=np.uint32)
-            steps, times = self.steps, self.times
-        else:
-            rows = np.frombuffer(column.rows, "<u4")
-            steps, times = self.steps[rows], self.times[rows]
-        kinds = np.full(rows.size, _KINDS[column.kind], np.uint8)
-        objects = None
-        if column.kind == "v":
-            words = np.zeros(rows.size, np.int64)
+    def other_points(self, key: str) -> list[tuple[NDArray[np.integer], Points]]:
+        """Return the values of `key` that are no numbers, with their rows."""
+        parts: list[tuple[NDArray[np.integer], Points]] = []
+        for column in self.others.get(key, []):
+            rows = np.arange(self.steps.size) if column.rows is None else np.frombuffer(column.rows, "<u4")
             objects = np.empty(rows.size, np.object_)
             objects[:] = [encode_value(value) for value in column.values]
-        elif column.kind == "b":
-            words = np.frombuffer(cast("bytes", column.values), np.uint8).astype(np.int64)
-        else:
-            words = np.frombuffer(cast("bytes", column.values), "<i8")
-        return rows, Points(steps, times, kinds, words, objects)
+            kinds = np.full(rows.size, OTHER, np.uint8)
+            parts.append((rows, self._at(rows, kinds, np.zeros(rows.size, np.int64), objects)))
+        return parts
+
+    def _at(
+        self,
+        rows: NDArray[np.integer],
+        kinds: NDArray[np.uint8],
+        words: NDArray[np.int64],
+        objects: NDArray[np.object_] | None,
+    ) -> Points:
+        return Points(self.steps[rows], self.times[rows], kinds, words, objects)
 
 
 class TailBlock:
-    """A stored block and its tables, which are made when first asked for."""
+    """What queries need of a stored block."""
 
-    def __init__(self, block: Block) -> None:
-        self.block = block
-        self._tables: dict[Stream, Table] = {}
+    def __init__(self, block: Block, key_sets: KeySets) -> None:
+        self._tables = {"history": _history(block, key_sets), "system": _samples(block, key_sets)}
 
     def size(self) -> int:
         """Return about how many bytes it takes in memory."""
-        return _size(self.block)
+        return 1000 + sum(table.n_bytes for table in self._tables.values())
 
     def table(self, stream: Stream) -> Table:
         """Return the rows of `stream`."""
-        table = self._tables.get(stream)
-        if table is None:
-            table = self._tables[stream] = (
-                _history(self.block) if stream == "history" else _samples(self.block)
-            )
-        return table
+        return self._tables[stream]
+
+
+class _Group:
+    """The sheets of several tables that have the same keys, of the same kinds."""
+
+    def __init__(self, keys: KeySet, kinds: bytes) -> None:
+        self.keys, self.kinds = keys, kinds
+        self._parts: list[tuple[int, Table, Sheet]] = []
+        self._stacked: NDArray[np.int64] | None = None
+        self._axis: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.intp]] | None = None
+        self._index: NDArray[np.intp] | None = None  # of the writes that count; None for all
+
+    def add(self, first_row: int, table: Table, sheet: Sheet) -> None:
+        self._parts.append((first_row, table, sheet))
+
+    def axis(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.intp]]:
+        """Return the steps, strictly ascending, their times, and the rows of the tail that wrote them."""
+        if self._axis is None:
+            parts = [(table, _rows_of(table, sheet), first) for first, table, sheet in self._parts]
+            steps = np.concatenate([table.steps[rows] for table, rows, _ in parts])
+            times = np.concatenate([table.times[rows] for table, rows, _ in parts])
+            order = np.concatenate([first + rows for _, rows, first in parts])
+            if not (steps[1:] > steps[:-1]).all():
+                self._index = _last_writes(steps, order)
+                steps, times, order = steps[self._index], times[self._index], order[self._index]
+            self._axis = steps, times, order
+        return self._axis
+
+    def points(self, place: int) -> Points:
+        """Return the points of the key at `place`, by step; the last write to a step wins."""
+        steps, times, _ = self.axis()
+        if self._stacked is not None:
+            words = self._stacked[place]
+        else:
+            words = np.concatenate([sheet.words[place] for _, _, sheet in self._parts])
+            words = words if self._index is None else words[self._index]
+        kinds = np.full(words.size, self.kinds[place], np.uint8)
+        return Points(steps, times, kinds, words, objects=None)
+
+    def stack(self) -> None:
+        """Put all keys side by side at once, for one who wants them all."""
+        self.axis()
+        if self._stacked is None and len(self._parts) > 1:
+            stacked = np.concatenate([sheet.words for _, _, sheet in self._parts], axis=1)
+            self._stacked = stacked if self._index is None else stacked[:, self._index]
 
 
 class Tail:
@@ -110,54 +222,97 @@ class Tail:
 
     Args:
         blocks: in order of arrival; the later write to a step wins.
+        stream: which of their rows.
     """
 
     def __init__(self, blocks: Sequence[TailBlock], stream: Stream) -> None:
         self._tables = [table for block in blocks if (table := block.table(stream)).steps.size]
-        self._dense_rows: dict[tuple[int, ...], Points] = {}
+        groups: dict[tuple[int, bytes], _Group] = {}
+        self._others: list[tuple[int, Table]] = []
+        first_row = 0
+        for table in self._tables:
+            for sheet in table.sheets:
+                name = id(sheet.keys), sheet.kinds
+                group = groups.get(name)
+                if group is None:
+                    group = groups[name] = _Group(sheet.keys, sheet.kinds)
+                group.add(first_row, table, sheet)
+            if table.others:
+                self._others.append((first_row, table))
+            first_row += table.steps.size
+        self._groups = list(groups.values())
+        self._groups_of: dict[str, list[_Group]] | None = None
+        self._n_asked = 0
 
     def keys(self) -> dict[str, None]:
-        """Return the keys, in order of first appearance."""
-        return dict.fromkeys(key for table in self._tables for key in table.columns)
+        """Return the keys."""
+        sets = {id(group.keys): group.keys for group in self._groups}
+        return dict.fromkeys(
+            [name for keys in sets.values() for name in keys.names]
+            + [key for _, table in self._others for key in table.others]
+        )
 
     def keys_of_others(self) -> set[str]:
         """Return the keys that have values that are no numbers."""
-        return {
-            key
-            for table in self._tables
-            for key, columns in table.columns.items()
-            if any(column.kind == "v" for column in columns)
-        }
+        return {key for _, table in self._others for key in table.others}
 
     def rows(self) -> Points:
         """Return one point a row, without values, by step; the last row of a step wins."""
         return last_wins(concat([table.rows() for table in self._tables]))
 
     def points(self, key: str) -> Points:
-        """Return the points of `key`, by step; the last write to a step wins."""
-        having = [(i, columns) for i, table in enumerate(self._tables) if (columns := table.columns.get(key))]
-        first = having[0][1][0] if having else None
-        if first is None:
-            return empty()
-        if first.kind in "fi" and all(
-            len(columns) == 1 and columns[0].rows is None and columns[0].kind == first.kind
-            for _, columns in having
-        ):
-            return self._dense_points(having, _KINDS[first.kind])
-        return last_wins(concat([self._tables[i].points(key) for i, _ in having]))
+        """Return the points of `key`, by step; the last write to a step wins.
 
-    def _dense_points(self, having: Sequence[tuple[int, list[Column]]], kind: int) -> Points:
-        """Return the points of a key that is in every row of the tables that have it at all.
-
-        Most keys are, and all that are in the same tables share their steps and times.
+        Keys that are always logged together have the very same arrays of steps and times.
         """
-        tables = tuple(i for i, _ in having)
-        rows = self._dense_rows.get(tables)
-        if rows is None:
-            rows = self._dense_rows[tables] = concat([self._tables[i].rows() for i in tables])
-        words = np.frombuffer(b"".join([cast("bytes", columns[0].values) for _, columns in having]), "<i8")
-        kinds = np.full(words.size, kind, np.uint8)
-        return last_wins(Points(rows.steps, rows.times, kinds, words, objects=None))
+        groups = self._having(key)
+        others = [part for first, table in self._others for part in _placed(table, key, first)]
+        if len(groups) == 1 and not others:
+            return groups[0].points(groups[0].keys.at[key])
+        parts = [(group.axis()[2], group.points(group.keys.at[key])) for group in groups] + others
+        points, order = concat([part for _, part in parts]), _joined(parts)
+        return points if not parts else points.at(_last_writes(points.steps, order))
+
+    def stack(self) -> None:
+        """Prepare for being asked for every key."""
+        for group in self._groups:
+            group.stack()
+
+    def _having(self, key: str) -> list[_Group]:
+        if self._groups_of is None:
+            self._n_asked += 1
+            if self._n_asked <= _ASKED_OFTEN:
+                return [group for group in self._groups if key in group.keys.at]
+            self._groups_of = {}
+            for group in self._groups:
+                for name in group.keys.names:
+                    self._groups_of.setdefault(name, []).append(group)
+        return self._groups_of.get(key, [])
+
+
+def _words(column: Column) -> bytes:
+    values = cast("bytes", column.values)
+    return np.frombuffer(values, np.uint8).astype("<i8").tobytes() if column.kind == "b" else values
+
+
+def _rows_of(table: Table, sheet: Sheet) -> NDArray[np.integer]:
+    return np.arange(table.steps.size) if sheet.rows is None else sheet.rows
+
+
+def _placed(table: Table, key: str, first_row: int) -> list[tuple[NDArray[np.integer], Points]]:
+    return [(first_row + rows.astype(np.int64), points) for rows, points in table.other_points(key)]
+
+
+def _joined(parts: Sequence[tuple[NDArray[np.integer], Points]]) -> NDArray[np.integer]:
+    return np.concatenate([rows for rows, _ in parts]) if parts else np.empty(0, np.int64)
+
+
+def _last_writes(steps: NDArray[np.int64], order: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Return the positions of the last write to each step, by step."""
+    by_step = np.lexsort((order, steps))
+    ordered = steps[by_step]
+    kept: NDArray[np.intp] = by_step[np.append(ordered[1:] != ordered[:-1], True)]
+    return kept
 
 
 def check_block(block: Block) -> None:
@@ -183,8 +338,13 @@ def check_block(block: Block) -> None:
         least = min(first, last) if n_rows else 0
     if least < 0:
         raise BlockError(f"a block with the step {least}: steps begin at 0")
+    n_bytes = 8 * n_rows
     for column in block.columns:
-        _check_column(column, n_rows)
+        # Most are of this kind, and there may be a hundred thousand of them.
+        if column.rows is not None or column.kind not in "fi" or len(column.values) != n_bytes:
+            _check_column(column, n_rows)
+        elif type(column.values) is not bytes:
+            raise BlockError(f"the column {column.key!r} of kind {column.kind} has no array of values")
 
 
 def _check_column(column: Column, n_rows: int) -> None:
@@ -228,17 +388,17 @@ def sample_step(time: float) -> int:
     return round(time * 1e6) if abs(time) < 9e12 else 0
 
 
-def _history(block: Block) -> Table:
+def _history(block: Block, key_sets: KeySets) -> Table:
     times = np.frombuffer(block.times, "<f8")
     if isinstance(block.steps, bytes):
         steps = np.frombuffer(block.steps, "<i8")
     else:
         first, stride = block.steps
         steps = first + stride * np.arange(block.n_rows, dtype=np.int64)
-    return Table(steps, times, block.columns)
+    return Table(steps, times, block.columns, key_sets)
 
 
-def _samples(block: Block) -> Table:
+def _samples(block: Block, key_sets: KeySets) -> Table:
     samples = [record for _, record in block.records if is_sample(record)]
     times = [cast("float", record[1]) for record in samples]
     parts: dict[tuple[str, ColumnKind], tuple[list[int], list[object]]] = {}
@@ -249,7 +409,7 @@ def _samples(block: Block) -> Table:
             values.append(value)
     steps = np.array([sample_step(time) for time in times], np.int64)
     columns = [_column(key, kind, rows, values) for (key, kind), (rows, values) in parts.items()]
-    return Table(steps, np.array(times, np.float64), columns)
+    return Table(steps, np.array(times, np.float64), columns, key_sets)
 
 
 def _kind_of(value: object) -> ColumnKind:
@@ -268,14 +428,8 @@ def _column(key: str, kind: ColumnKind, rows: list[int], values: list[object]) -
     return Column(key, kind, row_bytes, np.array(values, dtype).tobytes())
 
 
-def _size(block: Block) -> int:
-    """Return about how many bytes the decoded block takes in memory."""
+def _size_of_others(column: Column) -> int:
+    """Return about how many bytes a column of other values takes in memory."""
     # Texts and lists are what they are encoded, and Python's own weight for each.
-    size = len(block.times) + sum(400 + len(encode_value(record)) for _, record in block.records)
-    for column in block.columns:
-        size += _COLUMN_OVERHEAD_BYTES + len(column.rows or b"")
-        if isinstance(column.values, list):
-            size += 200 * len(column.values) + len(encode_value(column.values))
-        else:
-            size += len(column.values)
-    return size
+    n = len(column.values)
+    return _COLUMN_OVERHEAD_BYTES + len(column.rows or b"") + 200 * n + len(encode_value(column.values))

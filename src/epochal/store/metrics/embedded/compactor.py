@@ -115,7 +115,7 @@ class Compactor:
                 "AND block_no <= through AND blocks.end_offset <= released ORDER BY block_no LIMIT 64",
                 (run_no,),
             ).fetchall()
-            stripped = [(no, n_bytes, _stripped(snapshot.block(no).block)) for no, n_bytes in found]
+            stripped = [(no, n_bytes, _stripped(snapshot.whole_block(no))) for no, n_bytes in found]
         if not stripped:
             return False
         bodies = [(no, n_bytes, None if b is None else encode(b)) for no, n_bytes, b in stripped]
@@ -266,6 +266,7 @@ class _StreamPass:
         if tail is None:
             blocks = [block for block_no, block in self._blocks if block_no > through]
             tail = self._tails[through] = Tail(blocks, self._stream)
+            tail.stack()
         return tail
 
 

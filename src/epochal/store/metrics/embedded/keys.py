@@ -101,7 +101,7 @@ def _of_run(snapshot: Snapshot, run: RunRow, stream: Stream) -> Iterator[tuple[s
                 yield key, KeyStats(key_type, row.n_points, row.first_step, row.last_step, {run.run_no})
     for block_no, block in snapshot.numbered_tail(run):
         table = block.table(stream)
-        for key in table.columns:
+        for key in table.keys():  # noqa: SIM118  not a dict
             points = table.points(key) if block_no > through.get(key, 0) else ()
             if points:
                 steps = points.steps

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from epochal.errors import BlockError, DamagedStoreError
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.blocks import Tail, TailBlock
+from epochal.store.metrics.embedded.blocks import KeySets, Tail, TailBlock
 from epochal.store.metrics.embedded.cache import CachePart
 from epochal.store.metrics.embedded.chunks import Chunks, ChunkSizes
 from epochal.store.metrics.embedded.schema import connect, told_apart
@@ -36,10 +36,12 @@ class RunRow(NamedTuple):
 class Snapshot:
     """A read transaction and what was looked up in it."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: CachePart, chunks: Chunks) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, cache: CachePart, chunks: Chunks, key_sets: KeySets
+    ) -> None:
         self.connection = connection
         self.chunks = chunks
-        self._cache = cache
+        self._cache, self._key_sets = cache, key_sets
         self._runs: dict[RunId, RunRow | None] = {}
         self._blocks: dict[int, list[tuple[int, TailBlock]]] = {}
         self._tails: dict[tuple[int, Stream, int], Tail] = {}
@@ -66,6 +68,11 @@ class Snapshot:
     def block(self, block_no: int) -> TailBlock:
         """Return a block for one use: it is not kept for others."""
         return self._cache.find(TailBlock, block_no) or self._load(block_no)
+
+    def whole_block(self, block_no: int) -> Block:
+        """Return a block as it came."""
+        row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
+        return read_block(block_no, row and row[0])
 
     def tail(self, run: RunRow, stream: Stream, through: int = 0) -> Tail:
         """Return the run's rows that are not in chunks.
@@ -103,8 +110,7 @@ class Snapshot:
         return self._cache.get(TailBlock, block_no, lambda: self._load(block_no), TailBlock.size)
 
     def _load(self, block_no: int) -> TailBlock:
-        row = self.connection.execute("SELECT body FROM blocks WHERE block_no = ?", (block_no,)).fetchone()
-        return TailBlock(read_block(block_no, row and row[0]))
+        return TailBlock(self.whole_block(block_no), self._key_sets)
 
 
 def read_block(block_no: int, body: object) -> Block:
@@ -124,8 +130,8 @@ def read_block(block_no: int, body: object) -> Block:
 class Snapshots:
     """Hands out snapshots of one file; connections are used again."""
 
-    def __init__(self, path: Path, cache: CachePart, sizes: ChunkSizes) -> None:
-        self._path, self._cache, self._sizes = path, cache, sizes
+    def __init__(self, path: Path, cache: CachePart, sizes: ChunkSizes, key_sets: KeySets) -> None:
+        self._path, self._cache, self._sizes, self._key_sets = path, cache, sizes, key_sets
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
@@ -146,7 +152,7 @@ class Snapshots:
             connection.execute("BEGIN")
             try:
                 chunks = Chunks(connection, self._cache, self._sizes)
-                yield Snapshot(connection, self._cache, chunks)
+                yield Snapshot(connection, self._cache, chunks, self._key_sets)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:

@@ -26,7 +26,7 @@ from epochal.store.metrics.contract import (
     Stream,
 )
 from epochal.store.metrics.embedded.background import Background
-from epochal.store.metrics.embedded.blocks import TailBlock, check_block, is_sample, n_values
+from epochal.store.metrics.embedded.blocks import KeySets, TailBlock, check_block, is_sample, n_values
 from epochal.store.metrics.embedded.cache import Cache
 from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.store.metrics.embedded.compactor import Compactor
@@ -67,7 +67,8 @@ class EmbeddedMetricStore:
         open_file(path)
         self.path = path
         self._cache = (cache or Cache()).part()
-        self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes())
+        self._key_sets = KeySets()
+        self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes(), self._key_sets)
         self._writing = threading.Lock()
         self._connection = connect(path)
         # What the compactor writes can be written again, so it does not wait for the disk.
@@ -99,7 +100,7 @@ class EmbeddedMetricStore:
                     new.append((*numbers, block))
             appender.save()
         for _, block_no, block in new:
-            self._cache.put(TailBlock, block_no, TailBlock(block), TailBlock.size)
+            self._cache.put(TailBlock, block_no, TailBlock(block, self._key_sets), TailBlock.size)
         if self._background is not None:
             self._background.add((run_no, n_values(block), len(block.columns)) for run_no, _, block in new)
 
