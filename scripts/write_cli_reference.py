@@ -32,10 +32,20 @@ def reference() -> str:
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
-    for action in build_parser()._actions:
+    found = _below(build_parser(), "")
+    if not found:
+        raise LookupError("the command line has no commands")
+    return found
+
+
+def _below(parser: argparse.ArgumentParser, prefix: str) -> dict[str, argparse.ArgumentParser]:
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise LookupError("the command line has no commands")
+            for name, command in action.choices.items():
+                below = _below(command, f"{prefix}{name} ")
+                found |= below or {f"{prefix}{name}": command}
+    return found
 
 
 def _section(name: str, parser: argparse.ArgumentParser) -> str:

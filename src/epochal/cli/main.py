@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from epochal._version import __version__
 from epochal.cli.link import add_link
 from epochal.cli.serving import add_server, add_ui
+from epochal.cli.store import add_store
 from epochal.errors import EpochalError
 
 _EXAMPLES = """\
@@ -21,6 +22,7 @@ examples:
   epochal ui --runs-dir /scratch/runs       watch a further folder of runs
   epochal link                              another sign-in link for the running server
   epochal server --host 0.0.0.0             for a machine that others reach
+  epochal store check                       is what the server keeps sound?
 
 `epochal COMMAND --help` explains a command.
 """
@@ -39,18 +41,19 @@ def build_parser() -> argparse.ArgumentParser:
     add_ui(commands)
     add_server(commands)
     add_link(commands)
+    add_store(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, or 1 after an error was explained."""
+    """Run one command; return the exit code: 0, 1 after an error was explained, or the command's own."""
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     if not hasattr(parsed, "command"):
         parser.print_help()
         return 0
     try:
-        parsed.command(parsed)
+        code: int | None = parsed.command(parsed)
     except EpochalError as error:
         print(f"epochal: {error}", file=sys.stderr)
         return 1
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":
