@@ -17,7 +17,7 @@ import msgspec
 
 from epochal.errors import DamagedStoreError, NewerDataFolderError
 from epochal.ids import RunId
-from epochal.store.metrics.embedded.blocks import n_values
+from epochal.store.metrics.embedded.blocks import KeySets, n_values
 from epochal.store.metrics.embedded.cache import Cache
 from epochal.store.metrics.embedded.check_series import check_series
 from epochal.store.metrics.embedded.checksum import line_checksum
@@ -293,7 +293,7 @@ def rows_of(path: Path, run: RunId) -> tuple[int, int | None]:
 
     with closing(open_to_read(path)) as connection, one_state(connection):
         cache = Cache(_CACHE_BYTES).part()
-        snapshot = Snapshot(connection, cache, Chunks(connection, cache, ChunkSizes()))
+        snapshot = Snapshot(connection, cache, Chunks(connection, cache, ChunkSizes()), KeySets())
         found = snapshot.run(run)
         n, last = 0, None
         for points in [] if found is None else row_windows(snapshot, found, "history", MIN_STEP, MAX_STEP):
