@@ -45,6 +45,12 @@ class Cache:
             while self._n_bytes > self._max_bytes:
                 self._n_bytes -= self._kept.popitem(last=False)[1][1]
 
+    def replace(self, name: Hashable, value: object, n_bytes: int) -> None:
+        """Keep `value` in place of what has the name now."""
+        with self._lock:
+            self._n_bytes -= self._kept.pop(name, (None, 0))[1]
+        self.keep(name, value, n_bytes)
+
     def drop(self, is_dropped: Callable[[Hashable], bool]) -> None:
         """Forget the values whose names `is_dropped` says so of."""
         with self._lock:
@@ -55,25 +61,30 @@ class Cache:
 class CachePart:
     """One file's part of a cache.
 
-    Numbers of blocks, axes and chunks are never used again in a file, so what is kept cannot be out of date.
+    Numbers of blocks, axes and chunks are never used again in a file, so what is kept under them cannot be
+    out of date; what is kept of anything else says which of them it was made from.
     """
 
     def __init__(self, cache: Cache, owner: int) -> None:
         self._cache, self._owner = cache, owner
 
-    def get(self, kind: type[T], number: int, load: Callable[[], T], size: Callable[[T], int]) -> T:
+    def get(self, kind: type[T], number: Hashable, load: Callable[[], T], size: Callable[[T], int]) -> T:
         """Return the value of that kind and number; by `load` if it is not at hand."""
         found = self.find(kind, number)
         return self.put(kind, number, load(), size) if found is None else found
 
-    def find(self, kind: type[T], number: int) -> T | None:
+    def find(self, kind: type[T], number: Hashable) -> T | None:
         """Return the value of that kind and number if it is at hand."""
         return cast("T | None", self._cache.find((self._owner, kind, number)))
 
-    def put(self, kind: type[T], number: int, value: T, size: Callable[[T], int]) -> T:
+    def put(self, kind: type[T], number: Hashable, value: T, size: Callable[[T], int]) -> T:
         """Keep `value` and return it."""
         self._cache.keep((self._owner, kind, number), value, size(value))
         return value
+
+    def replace(self, kind: type[T], number: Hashable, value: T, n_bytes: int) -> None:
+        """Keep `value`, which takes about `n_bytes`, in place of the one of that kind and number."""
+        self._cache.replace((self._owner, kind, number), value, n_bytes)
 
     def drop(self, kind: type[T], numbers: set[int]) -> None:
         """Forget the values of that kind and those numbers."""

@@ -9,6 +9,7 @@ steps.  What keys that were logged together have in common, their steps and time
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -19,7 +20,7 @@ from epochal.store.metrics.embedded.cache import CachePart
 from epochal.store.metrics.embedded.checksum import unseal
 from epochal.store.metrics.embedded.codec import Array, pack, unpack
 from epochal.store.metrics.embedded.points import OTHER, Points
-from epochal.store.metrics.embedded.pyramid import Axis, Ints, Level, Stats
+from epochal.store.metrics.embedded.pyramid import Axis, Floats, Ints, Level, Stats
 
 ROWS, NUMBERS, OTHERS = 0, 1, 2  # kinds of series
 
@@ -82,7 +83,7 @@ class Chunks:
     def __init__(self, connection: sqlite3.Connection, cache: CachePart, sizes: ChunkSizes) -> None:
         self.sizes = sizes
         self._execute = connection.execute
-        self._cache = cache
+        self.cache = cache
 
     def series(self, run_no: int, stream: int, kind: int, key: str) -> SeriesRow | None:
         """Return the series, or None if nothing of it is in chunks."""
@@ -188,23 +189,39 @@ class Chunks:
         """Return the steps and times of a chunk."""
 
         def load() -> Axis:
-            row = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
-            return decode_axis(unseal(row and row[0], f"the axis {head.axis_no}"), level)
+            return decode_axis(self._axis_body(head), level)
 
-        axis = self._cache.get(Axis, head.axis_no, load, _n_bytes)
-        steps = axis.first_step
-        if steps.size != head.n or (steps[0], axis.last_step[-1]) != (head.first_step, head.last_step):
-            raise DamagedStoreError(f"the axis {head.axis_no} is not that of the chunk {head.chunk_no}")
+        axis = self.cache.get(Axis, head.axis_no, load, _n_bytes)
+        check_axis([head], axis.first_step, axis.last_step)
         return axis
 
     def points(self, head: ChunkHead) -> Points:
         """Return what a chunk of level 0 holds."""
-        return self._cache.get(
+        return self.cache.get(
             Points,
             head.chunk_no,
             lambda: decode_points(self.axis(head, 0), self._body(head)),
             _n_bytes,
         )
+
+    def steps_of(self, head: ChunkHead) -> tuple[Ints, Ints]:
+        """Return the first and the last steps of a chunk's buckets.  Nothing is kept."""
+        first, last = unpack(self._axis_body(head), [0, 0 if head.level == 0 else 1])
+        return cast("Ints", first), cast("Ints", last)
+
+    def times_of(self, head: ChunkHead) -> tuple[Floats, Floats]:
+        """Return the first and the last times of a chunk's buckets.  Nothing is kept."""
+        (times,) = unpack(self._axis_body(head), [1 if head.level == 0 else 2])
+        first, last = times.view(np.float64).reshape(-1, head.n)[[0, -1]]
+        return first, last
+
+    def values_of(self, head: ChunkHead) -> tuple[Floats, Ints, Ints | None]:
+        """Return the buckets of a chunk of a higher level: first, last, low, high and mean, shape (5, n),
+        how many points, and how many are NaN, inf and -inf, shape (3, n), None if none are.  Nothing is kept.
+        """
+        values, n_points, counts = unpack(self._body(head), [0, 1, 2])
+        odd = cast("Ints", counts).reshape(3, -1) if counts.any() else None
+        return cast("Floats", values).reshape(5, -1), cast("Ints", n_points), odd
 
     def level(self, head: ChunkHead, level: int) -> Level:
         """Return what a chunk of a higher level holds."""
@@ -212,11 +229,27 @@ class Chunks:
 
     def stats(self, head: ChunkHead) -> Stats:
         """Return the buckets of a chunk of a higher level."""
-        return self._cache.get(Stats, head.chunk_no, lambda: decode_stats(self._body(head)), _n_bytes)
+        return self.cache.get(Stats, head.chunk_no, lambda: decode_stats(self._body(head)), _n_bytes)
+
+    def _axis_body(self, head: ChunkHead) -> bytes:
+        row = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
+        return unseal(row and row[0], f"the axis {head.axis_no}")
 
     def _body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()
         return unseal(row and row[0], f"the chunk {head.chunk_no}", *sealed_columns(head))
+
+
+def check_axis(heads: Sequence[ChunkHead], first_step: Ints, last_step: Ints) -> None:
+    """Make sure that steps, of at least one bucket, can be those of neighbouring chunks.
+
+    Raises:
+        DamagedStoreError: they cannot.
+    """
+    expected = sum(head.n for head in heads), heads[0].first_step, heads[-1].last_step
+    if (first_step.size, first_step[0], last_step[-1]) != expected:
+        numbers = ", ".join(str(head.axis_no) for head in heads)
+        raise DamagedStoreError(f"the axis {numbers} is not that of the chunk {heads[0].chunk_no}")
 
 
 def sealed_columns(head: ChunkHead) -> tuple[int, ...]:

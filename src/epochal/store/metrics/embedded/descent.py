@@ -9,30 +9,30 @@ is read at its own resolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epochal.store.metrics.embedded.chunks import ChunkHead
 from epochal.store.metrics.embedded.history import MAX_STEP, MIN_STEP, SeriesHistory
-from epochal.store.metrics.embedded.lines import Grid, Part, Reading, bucketed, starts_of
-from epochal.store.metrics.embedded.points import Points, empty, step_slice
-from epochal.store.metrics.embedded.pyramid import (
-    Axis,
-    Floats,
-    Ints,
-    Stats,
-    concat_axes,
-    concat_stats,
-    merge_stats,
-    single,
-)
+from epochal.store.metrics.embedded.levels import Levels
+from epochal.store.metrics.embedded.points import Points, concat, overlay, step_slice
+from epochal.store.metrics.embedded.pyramid import Floats, Ints
+from epochal.store.metrics.embedded.spans import Grid, Reading, Spans, bucketed, spans_of_points
 
 # Where only few buckets are a little wider than a cell, going down would read far more than it shows.
 _WIDE_SHARE = 0.1
 _TOO_WIDE = 8.0
+
+
+class _Point(NamedTuple):
+    """A point beyond the range, or a step up to which there may be one."""
+
+    step: int
+    spans: Spans | None  # None: only the step is known
 
 
 class LevelsLine:
@@ -46,79 +46,95 @@ class LevelsLine:
 
     def __init__(self, history: SeriesHistory, *, by_time: bool, origin: float = 0.0) -> None:
         assert history.series is not None
-        self._history, self._series = history, history.series
-        self._by_time, self._origin = by_time, origin
+        self.history, self.series = history, history.series
+        self.levels = Levels(history.chunks, history.series)
+        self.by_time, self.origin = by_time, origin
 
     def extent(self) -> tuple[float, float]:
         """Return the least and the greatest x."""
-        series, tail = self._series, self._history.tail.numbers()
-        first: float | None = series.min_time if self._by_time else series.first_step
-        last: float | None = series.max_time if self._by_time else series.last_step
+        series, tail = self.series, self.history.tail.numbers()
+        first: float | None = series.min_time if self.by_time else series.first_step
+        last: float | None = series.max_time if self.by_time else series.last_step
         assert first is not None
         assert last is not None
         if len(tail):
-            ends = tail.times if self._by_time else tail.steps
+            ends = tail.times if self.by_time else tail.steps
             first, last = min(first, float(ends[0])), max(last, float(ends[-1]))
-        return float(first) - self._origin, float(last) - self._origin
+        return float(first) - self.origin, float(last) - self.origin
 
     def read(self, low: float, high: float, grid: Grid) -> Reading:
-        """Return the buckets of the points from `low` to `high`, both included, on `grid`."""
+        """Return the spans of the points from `low` to `high`, both included, for `grid`."""
         descent = _Descent(self, low, high, grid)
-        descent.go_down(self._series.top_level, MIN_STEP, MAX_STEP)
-        n_points = sum(int(part.stats.n_points.sum()) for part in descent.parts)
-        before, after = descent.last_before, descent.first_after
+        descent.go_down(self.series.top_level, MIN_STEP, MAX_STEP)
+        n_points = sum(int(np.add.reduce(spans.n_points)) for spans in descent.inside)
         exact = n_points <= grid.n_cells
-        inside = self._exact(descent) if exact else _on_grid(descent.parts, grid)
+        inside = descent.inside
+        if exact and descent.steps is not None and not descent.is_exact:
+            inside = [self.spans_of(self.points(*descent.steps))]
         return Reading(
-            None if before is None else self._beyond(self._history.point_at_or_before(before)),
+            self._beyond(descent.before, self.history.point_at_or_before),
             inside,
-            None if after is None else self._beyond(self._history.point_at_or_after(after)),
+            self._beyond(descent.after, self.history.point_at_or_after),
             n_points,
             exact,
         )
 
-    def x_of_points(self, points: Points) -> Floats:
+    def points(self, first_step: int, last_step: int) -> Points:
+        """Return the points from `first_step` to `last_step`, both included."""
+        chunks = self.history.chunks
+        heads = self.levels.heads(0, first_step, last_step)
+        below = concat([chunks.points(head).between(first_step, last_step) for head in heads])
+        if not len(self.history.tail):
+            return below
+        return overlay(below, self.history.tail.between(first_step, last_step)).numbers()
+
+    def x_of(self, points: Points) -> Floats:
         """Return x of points."""
-        return points.times - self._origin if self._by_time else points.steps.astype(np.float64)
+        return points.times - self.origin if self.by_time else points.steps.astype(np.float64)
 
-    def x_of_axis(self, axis: Axis) -> tuple[Floats, Floats]:
-        """Return x of the first and of the last point of buckets."""
-        if self._by_time:
-            return axis.first_time - self._origin, axis.last_time - self._origin
-        return axis.first_step.astype(np.float64), axis.last_step.astype(np.float64)
+    def spans_of(self, points: Points) -> Spans:
+        """Return points as spans."""
+        return spans_of_points(self.x_of(points), points.floats())
 
-    @property
-    def history(self) -> SeriesHistory:
-        """The history of the key."""
-        return self._history
+    def _beyond(self, seen: _Point | None, find: Callable[[int], Points | None]) -> Spans | None:
+        if seen is None or seen.spans is not None:
+            return None if seen is None else seen.spans
+        point = find(seen.step)
+        return None if point is None else self.spans_of(point)
 
-    def _exact(self, descent: _Descent) -> Part:
-        points = self._history.points(*descent.inside) if descent.inside else empty()
-        x = self.x_of_points(points)
-        return Part(x, x, single(points.floats()))
 
-    def _beyond(self, point: Points | None) -> Part | None:
-        if point is None:
-            return None
-        x = self.x_of_points(point)
-        return Part(x, x, single(point.floats()))
+class _Buckets(NamedTuple):
+    """Some neighbouring buckets of a level."""
+
+    level: int
+    heads: list[ChunkHead]
+    offset: int  # of the first one in `heads`
+    first_step: Ints
+    last_step: Ints
+    x: Floats
+    x_last: Floats
+    widest: float  # none is wider
+    narrowest: float
+
+    def size(self) -> int:
+        return self.x.size
 
 
 class _Descent:
-    """Gathers, in step order, the buckets and points between `low` and `high`."""
+    """Gathers, in step order, the spans between `low` and `high`."""
 
     def __init__(self, line: LevelsLine, low: float, high: float, grid: Grid) -> None:
         self._line, self._low, self._high, self._grid = line, low, high, grid
-        history = line.history
-        assert history.series is not None
-        self._chunks, self._series = history.chunks, history.series
+        self._levels, self._series = line.levels, line.series
+        self._sizes = line.history.chunks.sizes
         self._cell = max((grid.high - grid.low) / grid.n_cells, 0.0)
-        self._late_steps = self._late(history.tail)
-        self.parts: list[Part] = []
-        self.inside: tuple[int, int] | None = None  # first and last step seen in the range
-        # No point between these and the range, but there may be none at these steps either.
-        self.last_before: int | None = None
-        self.first_after: int | None = None
+        self._late_steps = self._late(line.history.tail)
+        self.inside: list[Spans] = []
+        self.is_exact = True  # what is inside is single points
+        self.steps: tuple[int, int] | None = None  # first and last step seen in the range
+        # No point lies between these and the range.
+        self.before: _Point | None = None
+        self.after: _Point | None = None
 
     def _late(self, tail: Points) -> Ints:
         """Return the steps of the tail that lie among those in chunks."""
@@ -132,119 +148,166 @@ class _Descent:
         if level == 0:
             self._take_points(first_step, last_step)
             return
-        heads = self._chunks.heads(self._series.series_no, level, first_step, last_step)
-        if heads:
-            axis = concat_axes([self._chunks.axis(head, level) for head in heads])
-            a = int(np.searchsorted(axis.last_step, first_step, "left"))
-            b = int(np.searchsorted(axis.first_step, last_step, "right"))
-            if a < b:
-                self._take_buckets(level, heads, axis.at(slice(a, b)), a, first_step)
-                first_step = int(axis.last_step[b - 1]) + 1
+        buckets = self._buckets(level, first_step, last_step)
+        if buckets is not None:
+            if self._late_steps.size:
+                self._take_with_late(buckets, first_step)
+            elif buckets.narrowest > self._cell:
+                self._pass_by(buckets, first_step, last_step)
+                return
+            else:
+                self._take(buckets)
+            first_step = int(buckets.last_step[-1]) + 1
         # The rest is not in this level yet.
         self.go_down(level - 1, first_step, last_step)
 
-    def _take_buckets(
-        self, level: int, heads: Sequence[ChunkHead], axis: Axis, offset: int, begin: int
-    ) -> None:
-        """Take the buckets with `axis`, at `offset` in `heads`; they answer for the steps from `begin` on."""
-        owned = np.append(np.int64(begin), axis.last_step[:-1] + 1)
-        x, x_last = self._line.x_of_axis(axis)
-        x_owned = owned.astype(np.float64) if self._late_steps.size else x
-        first = int(np.searchsorted(x_last, self._low, "left"))
-        after = int(np.searchsorted(x_owned, self._high, "right"))
-        if first:
-            self._see_before(int(axis.last_step[first - 1]))
-        if after < owned.size:
-            self._see_after(int(owned[after]))
-        if first >= after:
-            return
-        inside = slice(first, after)
-        is_coarse = self._is_coarse(axis.at(inside), owned[inside], x_owned[inside], x_last[inside])
-        for run_begin, run_end in _runs(is_coarse):
-            run = slice(first + run_begin, first + run_end)
-            first_step, last_step = int(owned[run.start]), int(axis.last_step[run.stop - 1])
-            if is_coarse[run_begin]:
-                self.go_down(self._below(level, x_last[run] - x[run]), first_step, last_step)
-                continue
-            self._see_inside(int(axis.first_step[run.start]), last_step)
-            stats = self._stats(heads, offset + run.start, offset + run.stop)
-            self.parts.append(Part(x[run], x_last[run], stats))
+    def _buckets(self, level: int, first_step: int, last_step: int) -> _Buckets | None:
+        heads = self._levels.heads(level, first_step, last_step)
+        if not heads:
+            return None
+        steps = self._levels.steps(heads)
+        a = int(steps.last.searchsorted(first_step, "left"))
+        b = int(steps.first.searchsorted(last_step, "right"))
+        if a >= b:
+            return None
+        if self._line.by_time:
+            ends, origin = self._levels.times(heads), self._line.origin
+            x, x_last = ends.x[a:b] - origin, ends.x_last[a:b] - origin
+        else:
+            ends = steps
+            x, x_last = steps.x[a:b], steps.x_last[a:b]
+        first, last = cast("Ints", steps.first[a:b]), cast("Ints", steps.last[a:b])
+        return _Buckets(level, heads, a, first, last, x, x_last, ends.widest, ends.narrowest)
 
-    def _is_coarse(self, axis: Axis, owned: Ints, x: Floats, x_last: Floats) -> NDArray[np.bool_]:
-        """Return which buckets cannot stand for their points."""
-        is_coarse = (x < self._low) | (x_last > self._high)
-        if self._late_steps.size:
-            is_coarse |= np.searchsorted(self._late_steps, owned, "left") != np.searchsorted(
-                self._late_steps, axis.last_step, "right"
-            )
-        width = x_last - x
+    def _pass_by(self, buckets: _Buckets, first_step: int, last_step: int) -> None:
+        """Read all steps below the level of buckets that are too wide, what is behind them included."""
+        begin = int(buckets.x_last.searchsorted(self._low, "left"))
+        end = int(buckets.x.searchsorted(self._high, "right"))
+        if begin:
+            self._see_before(int(buckets.last_step[begin - 1]))
+            first_step = int(buckets.last_step[begin - 1]) + 1
+        if end < buckets.size():
+            self._see_after(int(buckets.first_step[end]))
+            last_step = int(buckets.first_step[end]) - 1
+        level = self._below(buckets, begin, end) if begin < end else buckets.level - 1
+        self.go_down(level, first_step, last_step)
+
+    def _take(self, buckets: _Buckets) -> None:
+        """Take buckets that no late point lies in or between."""
+        low, high = self._low, self._high
+        begin = int(buckets.x_last.searchsorted(low, "left"))
+        end = int(buckets.x.searchsorted(high, "right"))
+        if begin:
+            self._see_before(int(buckets.last_step[begin - 1]))
+        if begin < end:
+            if buckets.widest > self._cell:
+                self._take_mixed(buckets, begin, end, self._is_wide(buckets, begin, end))
+            else:
+                self._take_fine(buckets, begin, end)
+        if end < buckets.size():
+            self._see_after(int(buckets.first_step[end]))
+
+    def _take_fine(self, buckets: _Buckets, begin: int, end: int) -> None:
+        is_across_high = buckets.x_last[end - 1] > self._high
+        if buckets.x[begin] < self._low:
+            self._go_below(buckets, begin, begin + 1)
+            begin += 1
+        fine_end = end - 1 if is_across_high else end
+        if begin < fine_end:
+            self._take_as_they_are(buckets, begin, fine_end)
+        if is_across_high and begin < end:
+            self._go_below(buckets, end - 1, end)
+
+    def _take_mixed(self, buckets: _Buckets, begin: int, end: int, is_coarse: NDArray[np.bool_]) -> None:
+        is_coarse |= (buckets.x[begin:end] < self._low) | (buckets.x_last[begin:end] > self._high)
+        for a, b in _runs(is_coarse):
+            take = self._go_below if is_coarse[a] else self._take_as_they_are
+            take(buckets, begin + a, begin + b)
+
+    def _take_with_late(self, buckets: _Buckets, first_step: int) -> None:
+        """Take buckets together with what was written over them, or before them from `first_step` on."""
+        late = self._late_steps
+        owned = np.append(np.int64(first_step), buckets.last_step[:-1] + 1)
+        is_late = late.searchsorted(owned, "left") != late.searchsorted(buckets.last_step, "right")
+        # A bucket that late points were written before begins with them.
+        first = np.where(is_late, owned, buckets.first_step)
+        buckets = buckets._replace(first_step=first, x=first.astype(np.float64))
+        begin = int(buckets.x_last.searchsorted(self._low, "left"))
+        end = int(buckets.x.searchsorted(self._high, "right"))
+        if begin:
+            self._see_before(int(buckets.last_step[begin - 1]))
+        if begin < end:
+            self._take_mixed(buckets, begin, end, is_late[begin:end] | self._is_wide(buckets, begin, end))
+        if end < buckets.size():
+            self._see_after(int(buckets.first_step[end]))
+
+    def _is_wide(self, buckets: _Buckets, begin: int, end: int) -> NDArray[np.bool_]:
+        """Return which buckets are too wide to stand for their points."""
+        width = buckets.x_last[begin:end] - buckets.x[begin:end]
         is_wide = width > self._cell
         if is_wide.sum() <= _WIDE_SHARE * width.size:
             is_wide &= width > _TOO_WIDE * self._cell
-        return is_coarse | is_wide
+        return is_wide
 
-    def _below(self, level: int, width: Floats) -> int:
-        """Return the level at which to go on below neighbouring buckets of `level`, given their widths.
+    def _go_below(self, buckets: _Buckets, begin: int, end: int) -> None:
+        """Read the steps of neighbouring buckets below their level."""
+        level = self._below(buckets, begin, end)
+        self.go_down(level, int(buckets.first_step[begin]), int(buckets.last_step[end - 1]))
 
-        A good guess saves reading levels in between; any answer below `level` gives a right chart.
+    def _below(self, buckets: _Buckets, begin: int, end: int) -> int:
+        """Return the level at which to go on below neighbouring buckets.
+
+        A good guess saves reading levels in between; any answer below their level gives a right chart.
         """
-        sizes = self._chunks.sizes
-        n_points = width.size * sizes.points_a_bucket * sizes.buckets_a_bucket ** (level - 1)
+        sizes, level = self._sizes, buckets.level
+        n_points = (end - begin) * sizes.points_a_bucket * sizes.buckets_a_bucket ** (level - 1)
         if n_points <= sizes.points_a_chunk:
             return 0
-        typical = float(np.median(width))
+        typical = buckets.widest
+        if typical > 2.0 * buckets.narrowest:
+            typical = float(np.median(buckets.x_last[begin:end] - buckets.x[begin:end]))
         if not typical > self._cell > 0.0:
             return level - 1
         return max(0, level - math.ceil(math.log(typical / self._cell, sizes.buckets_a_bucket)))
 
-    def _stats(self, heads: Sequence[ChunkHead], begin: int, end: int) -> Stats:
-        """Return the buckets from `begin` to before `end`, counted over `heads`."""
-        parts, at = [], 0
-        for head in heads:
-            a, b = max(begin - at, 0), min(end - at, head.n)
-            if a < b:
-                parts.append(self._chunks.stats(head).at(slice(a, b)))
-            at += head.n
-        return concat_stats(parts)
+    def _take_as_they_are(self, buckets: _Buckets, begin: int, end: int) -> None:
+        values = self._levels.values(buckets.heads, buckets.offset + begin, buckets.offset + end)
+        self._see_inside(int(buckets.first_step[begin]), int(buckets.last_step[end - 1]), is_points=False)
+        self.inside.append(Spans(buckets.x[begin:end], buckets.x_last[begin:end], *values))
 
     def _take_points(self, first_step: int, last_step: int) -> None:
-        points = self._line.history.points(first_step, last_step)
-        x = self._line.x_of_points(points)
-        a = int(np.searchsorted(x, self._low, "left"))
-        b = max(a, int(np.searchsorted(x, self._high, "right")))
+        points = self._line.points(first_step, last_step)
+        x = self._line.x_of(points)
+        a = int(x.searchsorted(self._low, "left"))
+        b = max(a, int(x.searchsorted(self._high, "right")))
         if a:
-            self._see_before(int(points.steps[a - 1]))
+            self._see_before(int(points.steps[a - 1]), points.at(slice(a - 1, a)))
         if b < x.size:
-            self._see_after(int(points.steps[b]))
+            self._see_after(int(points.steps[b]), points.at(slice(b, b + 1)))
         if a == b:
             return
-        self._see_inside(int(points.steps[a]), int(points.steps[b - 1]))
+        is_many = b - a > self._grid.n_cells
+        self._see_inside(int(points.steps[a]), int(points.steps[b - 1]), is_points=not is_many)
         values = points.floats()[a:b]
-        if b - a > self._grid.n_cells:
-            self.parts.append(bucketed(x[a:b], values, self._grid))
-        else:
-            self.parts.append(Part(x[a:b], x[a:b], single(values)))
+        self.inside.append(
+            bucketed(x[a:b], values, self._grid) if is_many else spans_of_points(x[a:b], values)
+        )
 
-    def _see_before(self, step: int) -> None:
-        self.last_before = step if self.last_before is None else max(self.last_before, step)
+    def _see_before(self, step: int, point: Points | None = None) -> None:
+        if self.before is None or step >= self.before.step:
+            self.before = _Point(step, None if point is None else self._line.spans_of(point))
 
-    def _see_after(self, step: int) -> None:
-        self.first_after = step if self.first_after is None else min(self.first_after, step)
+    def _see_after(self, step: int, point: Points | None = None) -> None:
+        if self.after is None or step <= self.after.step:
+            self.after = _Point(step, None if point is None else self._line.spans_of(point))
 
-    def _see_inside(self, first_step: int, last_step: int) -> None:
-        first, last = self.inside or (first_step, last_step)
-        self.inside = min(first, first_step), max(last, last_step)
+    def _see_inside(self, first_step: int, last_step: int, *, is_points: bool) -> None:
+        first, last = self.steps or (first_step, last_step)
+        self.steps = min(first, first_step), max(last, last_step)
+        self.is_exact &= is_points
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Yield the half-open range of each run of equal neighbours."""
     starts = (np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist()
     return pairwise([0, *starts, flags.size])
-
-
-def _on_grid(parts: list[Part], grid: Grid) -> Part:
-    x = np.concatenate([part.x for part in parts])
-    x_last = np.concatenate([part.x_last for part in parts])
-    starts = starts_of(grid.cells(x))
-    ends = np.append(starts[1:], x.size) - 1
-    return Part(x[starts], x_last[ends], merge_stats(concat_stats([part.stats for part in parts]), starts))

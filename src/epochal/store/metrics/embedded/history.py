@@ -34,6 +34,8 @@ class SeriesHistory:
 
     def last_step(self) -> int | None:
         """Return the greatest step that has a number, None if there are none."""
+        if self._others is None and self.series is not None and not len(self.tail):
+            return self.series.last_step
         if self._others is None and self.series is not None and self.tail.objects is None:
             ends = [self.series.last_step, *self.tail.steps[-1:].tolist()]
             return max(int(step) for step in ends if step is not None)
@@ -47,6 +49,8 @@ class SeriesHistory:
     def is_time_sorted(self) -> bool:
         """Return whether times never fall as steps rise, and the tail follows what is in chunks."""
         series, tail = self.series, self.tail
+        if not len(tail):
+            return series is None or bool(series.is_time_sorted)
         if not (tail.times[1:] >= tail.times[:-1]).all() or not np.isfinite(tail.times).all():
             return False
         if series is None or series.last_step is None or series.max_time is None or not len(tail):

@@ -6,48 +6,13 @@ chunks yet, or whose x does not follow their steps.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from epochal.store.metrics.embedded.points import Points
-from epochal.store.metrics.embedded.pyramid import Floats, Positions, Stats, single, stats_of
-
-
-class Grid(NamedTuple):
-    """The cells that buckets stand for, of equal width from `low` to `high`."""
-
-    low: float
-    high: float
-    n_cells: int
-
-    def cells(self, x: Floats) -> Positions:
-        """Return the cell of each x; what is outside counts to the nearest one."""
-        low, width = self.low, self.high - self.low
-        if width == np.inf:
-            x, low, width = x / 2, low / 2, self.high / 2 - low / 2
-        if not width > 0:
-            return np.zeros(x.size, np.intp)
-        cells = ((x - low) / width * self.n_cells).astype(np.intp)
-        return np.clip(cells, 0, self.n_cells - 1)
-
-
-class Part(NamedTuple):
-    """Buckets along x.  Every array has shape (n,)."""
-
-    x: Floats  # of the first point
-    x_last: Floats
-    stats: Stats
-
-
-class Reading(NamedTuple):
-    """What a line shows in a range."""
-
-    before: Part | None  # the point before the range
-    inside: Part
-    after: Part | None
-    n_points: int  # in the range
-    exact: bool
+from epochal.store.metrics.embedded.pyramid import Floats
+from epochal.store.metrics.embedded.spans import Grid, Reading, Spans, bucketed, spans_of_points
 
 
 class Line(Protocol):
@@ -57,7 +22,7 @@ class Line(Protocol):
         """Return the least and the greatest x, None if there are no points."""
 
     def read(self, low: float, high: float, grid: Grid) -> Reading:
-        """Return the buckets of the points from `low` to `high`, both included, on `grid`."""
+        """Return the spans of the points from `low` to `high`, both included, for `grid`."""
 
 
 class PointsLine:
@@ -83,35 +48,18 @@ class PointsLine:
         return (float(self._x[0]), float(self._x[-1])) if self._x.size else None
 
     def read(self, low: float, high: float, grid: Grid) -> Reading:
-        """Return the buckets of the points from `low` to `high`, both included, on `grid`."""
-        begin = int(np.searchsorted(self._x, low, "left"))
-        end = max(begin, int(np.searchsorted(self._x, high, "right")))
+        """Return the spans of the points from `low` to `high`, both included, for `grid`."""
+        begin = int(self._x.searchsorted(low, "left"))
+        end = max(begin, int(self._x.searchsorted(high, "right")))
         x, values = self._x[begin:end], self._values[begin:end]
         exact = x.size <= grid.n_cells
-        return Reading(
-            self._one(begin - 1),
-            Part(x, x, single(values)) if exact else bucketed(x, values, grid),
-            self._one(end),
-            x.size,
-            exact,
-        )
+        inside = [spans_of_points(x, values) if exact else bucketed(x, values, grid)] if x.size else []
+        return Reading(self._one(begin - 1), inside, self._one(end), x.size, exact)
 
-    def _one(self, index: int) -> Part | None:
+    def _one(self, index: int) -> Spans | None:
         if not 0 <= index < self._x.size:
             return None
-        x = self._x[index : index + 1]
-        return Part(x, x, single(self._values[index : index + 1]))
-
-
-def bucketed(x: Floats, values: Floats, grid: Grid) -> Part:
-    """Return points, of which there is at least one and whose x ascends, in one bucket per cell."""
-    starts = starts_of(grid.cells(x))
-    return Part(x[starts], x[np.append(starts[1:], x.size) - 1], stats_of(values, starts))
-
-
-def starts_of(cells: Positions) -> Positions:
-    """Return where each run of equal neighbours begins."""
-    return np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
+        return spans_of_points(self._x[index : index + 1], self._values[index : index + 1])
 
 
 def points_line(points: Points, x: Floats) -> PointsLine:

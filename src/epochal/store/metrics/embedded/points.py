@@ -120,7 +120,7 @@ def step_slice(steps: NDArray[np.int64], first: int, last: int) -> tuple[int, in
     """Return the half-open range of positions of ascending `steps` from `first` to `last`, both included."""
     # Python integers beyond 64 bits would turn the comparison into one of floats.
     low, high = max(first, -(2**63)), min(last, 2**63 - 1)
-    return int(np.searchsorted(steps, low, "left")), int(np.searchsorted(steps, high, "right"))
+    return int(steps.searchsorted(low, "left")), int(steps.searchsorted(high, "right"))
 
 
 def _objects(points: Points) -> NDArray[np.object_]:

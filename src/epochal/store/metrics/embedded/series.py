@@ -8,7 +8,6 @@ import numpy as np
 
 from epochal.ids import RunId
 from epochal.store.metrics.contract import (
-    Buckets,
     MetricX,
     SeriesAnswer,
     SeriesInfo,
@@ -16,9 +15,9 @@ from epochal.store.metrics.contract import (
 )
 from epochal.store.metrics.embedded.descent import LevelsLine
 from epochal.store.metrics.embedded.history import SeriesHistory, history_of, step_range
-from epochal.store.metrics.embedded.lines import Grid, Line, Part, PointsLine, Reading, points_line
-from epochal.store.metrics.embedded.pyramid import Floats, Stats, concat_stats
+from epochal.store.metrics.embedded.lines import Line, PointsLine, points_line
 from epochal.store.metrics.embedded.snapshot import RunRow, Snapshot
+from epochal.store.metrics.embedded.spans import Grid, merged
 
 
 def read_series(snapshot: Snapshot, query: SeriesQuery) -> SeriesAnswer:
@@ -44,7 +43,8 @@ def read_series(snapshot: Snapshot, query: SeriesQuery) -> SeriesAnswer:
         )
         for (run, key), history, reading in zip(names, histories, readings, strict=True)
     ]
-    return SeriesAnswer(infos, _buckets(readings))
+    found = [(i, reading, grids[i % n_keys]) for i, reading in enumerate(readings) if reading is not None]
+    return SeriesAnswer(infos, merged(found))
 
 
 def _history(snapshot: Snapshot, query: SeriesQuery, run_id: RunId, key: str) -> SeriesHistory | None:
@@ -88,40 +88,3 @@ def _grid(lines: Sequence[Line | None], low: float, high: float, n_cells: int) -
         return Grid(0.0, 0.0, n_cells)
     # Not the whole range where it goes beyond the data: its cells would be empty.
     return Grid(max(low, min(e[0] for e in extents)), min(high, max(e[1] for e in extents)), n_cells)
-
-
-def _buckets(readings: Sequence[Reading | None]) -> Buckets:
-    parts: list[Part] = []
-    series: list[int] = []
-    for index, reading in enumerate(readings):
-        if reading is not None:
-            found = [part for part in (reading.before, reading.inside, reading.after) if part is not None]
-            parts += found
-            series += [index] * len(found)
-    if not parts:
-        parts, series = [_nothing()], [0]
-    stats = concat_stats([part.stats for part in parts])
-    has_finite = stats.n_finite() > 0
-    return Buckets(
-        series=np.repeat(np.array(series, np.int32), [part.x.size for part in parts]),
-        x=np.concatenate([part.x for part in parts]),
-        x_last=np.concatenate([part.x_last for part in parts]),
-        first=stats.first,
-        last=stats.last,
-        low=_where(has_finite, stats.low),
-        high=_where(has_finite, stats.high),
-        mean=_where(has_finite, stats.mean),
-        n_points=stats.n_points.astype(np.int32),
-        n_nan=stats.n_nan.astype(np.int32),
-        n_posinf=stats.n_posinf.astype(np.int32),
-        n_neginf=stats.n_neginf.astype(np.int32),
-    )
-
-
-def _where(has_finite: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Floats) -> Floats:
-    return np.where(has_finite, values, np.nan)
-
-
-def _nothing() -> Part:
-    none, no_count = np.empty(0), np.empty(0, np.int64)
-    return Part(none, none, Stats(none, none, none, none, none, no_count, no_count, no_count, no_count))
