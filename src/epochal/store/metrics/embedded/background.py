@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from epochal.errors import DamagedStoreError, DiskFullError
 from epochal.store.metrics.embedded.compactor import MAX_PASS_VALUES
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,9 @@ DUE_BLOCKS = 64
 DUE_POINTS_A_KEY = 256
 # A run that is quiet for so long is brought into chunks whatever it has.
 IDLE_S = 10.0
-_RETRY_S = 30.0
+# A run that could not be compacted is tried again after so long, then ever later.
+_FIRST_RETRY_S = 30.0
+_LAST_RETRY_S = 3600.0
 
 
 class Backlog(msgspec.Struct):
@@ -31,6 +34,8 @@ class Backlog(msgspec.Struct):
     n_values: int = 0
     n_keys: int = 0  # of its widest block
     last_append: float = 0.0  # monotonic seconds
+    retry_at: float = 0.0  # monotonic seconds: not before, since it failed
+    retry_s: float = 0.0  # the last wait after a failure
 
     def is_due(self) -> bool:
         """Return whether to compact now, whether the run is quiet or not."""
@@ -45,6 +50,7 @@ class Background:
         compact: brings a run into chunks, given its number.
         tidy: does a little of what else there is to do; says whether there was any.
         clock: monotonic seconds.
+        retry_s: a run that could not be compacted is tried again after so long, then ever later.
     """
 
     def __init__(
@@ -52,7 +58,9 @@ class Background:
         compact: Callable[[int], None],
         tidy: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        retry_s: float = _FIRST_RETRY_S,
     ) -> None:
+        self._retry_s = retry_s
         self._compact, self._tidy, self._clock = compact, tidy, clock
         self._backlogs: dict[int, Backlog] = {}
         self._changed = threading.Condition()
@@ -99,29 +107,46 @@ class Background:
 
     def _work(self) -> None:
         while not self._is_stopped:
-            run_no = self._next()
+            run_no, backlog = self._next()
             try:
                 if run_no is not None:
                     self._compact(run_no)
                 elif self._is_untidy and not self._is_stopped:
                     self._is_untidy = self._tidy()
-            except Exception:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001
                 # A full disk, or one damaged run: others go on, and this one is tried again.
-                _log.exception("a run could not be compacted; its blocks stay as they are")
-                with self._changed:
-                    self._changed.wait(_RETRY_S)
+                self._try_later(run_no, backlog, error)
 
-    def _next(self) -> int | None:
+    def _try_later(self, run_no: int | None, backlog: Backlog, error: Exception) -> None:
+        if isinstance(error, (DamagedStoreError, DiskFullError)):
+            _log.error("history could not be brought into chunks and stays in blocks: %s", error)
+        else:
+            _log.exception("history could not be brought into chunks and stays in blocks")
+        with self._changed:
+            wait_s = min(max(2 * backlog.retry_s, self._retry_s), _LAST_RETRY_S)
+            if run_no is None:
+                self._changed.wait(wait_s)
+                return
+            again = self._backlogs.setdefault(run_no, backlog)
+            again.retry_s, again.retry_at = wait_s, self._clock() + wait_s
+            if again is not backlog:
+                again.n_blocks += backlog.n_blocks
+                again.n_values += backlog.n_values
+
+    def _next(self) -> tuple[int | None, Backlog]:
         """Wait for a run that is due and return it, None if there is something else to do."""
         with self._changed:
             while not self._is_stopped:
                 now = self._clock()
                 for run_no, backlog in self._backlogs.items():
-                    if backlog.is_due() or now - backlog.last_append >= IDLE_S:
+                    if now >= backlog.retry_at and (backlog.is_due() or now - backlog.last_append >= IDLE_S):
                         del self._backlogs[run_no]
-                        return run_no
+                        return run_no, backlog
                 if self._is_untidy:
-                    return None
-                waits = [IDLE_S - (now - backlog.last_append) for backlog in self._backlogs.values()]
+                    return None, Backlog()
+                waits = [
+                    max(IDLE_S - (now - backlog.last_append), backlog.retry_at - now)
+                    for backlog in self._backlogs.values()
+                ]
                 self._changed.wait(max(0.01, min(waits)) if waits else None)
-            return None
+            return None, Backlog()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from epochal.errors import DamagedStoreError, DiskFullError, NewerDataFolderError
+from epochal.base.sqlite_errors import told_apart
+from epochal.errors import NewerDataFolderError
 from epochal.store.metrics.embedded.upgrade import is_unfinished, upgrade
 
 VERSION = 2
@@ -132,26 +131,6 @@ def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
     elif version < VERSION or is_unfinished(connection):
         upgrade(connection, path.name, version, VERSION)
-
-
-@contextmanager
-def told_apart(path: Path) -> Iterator[None]:
-    """Turn what SQLite says about the file or the disk into errors that say what to do.
-
-    Raises:
-        DamagedStoreError: the file is damaged, or none of SQLite's.
-        DiskFullError: there is no room.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        # The low byte is the kind of error, the others say more.
-        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise DamagedStoreError(f"{path.name}: {error}") from error
-        if kind == sqlite3.SQLITE_FULL:
-            raise DiskFullError(path) from error
-        raise
 
 
 def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> sqlite3.Connection:

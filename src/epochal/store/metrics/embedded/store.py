@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epochal.base.sqlite_errors import told_apart
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
     ConsoleLine,
@@ -33,7 +34,7 @@ from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import append_console, console_pieces, read_console
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import scan_rows
-from epochal.store.metrics.embedded.schema import connect, open_file, told_apart
+from epochal.store.metrics.embedded.schema import connect, open_file
 from epochal.store.metrics.embedded.series import read_series
 from epochal.store.metrics.embedded.snapshot import Snapshots, read_block
 from epochal.wire.block import Block, encode
@@ -210,7 +211,8 @@ class EmbeddedMetricStore:
             while not self._is_stopped() and self._compactor.strip(run_no):
                 pass
             # Here and not in an append, which would have to wait for it.
-            self._compacting.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with told_apart(self.path):
+                self._compacting.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _tidy(self) -> bool:
         with self._one_compactor:
