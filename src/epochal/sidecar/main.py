@@ -14,7 +14,6 @@ import signal
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,6 +215,8 @@ class Sidecar:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - nobody else would see it
+            import traceback  # 3 ms of every start, for what hardly ever happens
+
             text = traceback.format_exc()
             if isinstance(error, FileNotFoundError) or text in self._noted:
                 return  # Somebody deleted the run while it runs; or the same thing every second.
