@@ -1,4 +1,4 @@
-"""What fails in the background is tried again, ever later, and holds up nothing else."""
+"""When the background does what.  What fails is tried again, ever later, and holds up nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from epochal.errors import DamagedStoreError
-from epochal.store.metrics.embedded.background import DUE_VALUES, Background
+from epochal.store.metrics.embedded.background import DUE_VALUES, IDLE_S, Background, Backlog
 
 
 class Compactions:
@@ -56,3 +56,30 @@ def test_a_run_that_could_not_be_compacted_is_tried_again_by_itself() -> None:
     background.stop()
 
     assert compactions.done == [1, 1, 1, 1]
+
+
+def test_what_becomes_untidy_while_it_is_being_tidied_is_tidied_too() -> None:
+    n_calls = [0]
+    is_in_it, is_second, may_go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def tidy() -> bool:
+        n_calls[0] += 1
+        (is_second if n_calls[0] == 2 else is_in_it).set()
+        may_go_on.wait()
+        return False
+
+    background = Background(lambda _: None, tidy)
+    background.tidy_up()
+    is_in_it.wait()
+    background.tidy_up()
+    may_go_on.set()
+    is_second.wait()
+    background.stop()
+
+
+def test_a_run_of_very_many_keys_waits_until_a_pass_is_worth_it() -> None:
+    narrow = Backlog(n_blocks=1, n_values=DUE_VALUES, n_keys=10, last_append=100.0)
+    wide = Backlog(n_blocks=100, n_values=DUE_VALUES, n_keys=10_000, last_append=100.0)
+
+    assert narrow.due_at(now=101.0) == 101.0
+    assert wide.due_at(now=101.0) == 100.0 + IDLE_S

@@ -217,7 +217,7 @@ class _Group:
         self.axis()
         if self._stacked is None and len(self._parts) > 1:
             stacked = np.concatenate([sheet.words for _, _, sheet in self._parts], axis=1)
-            self._stacked = stacked if self._index is None else stacked[:, self._index]
+            self._stacked = stacked if self._index is None else stacked.take(self._index, axis=1)
 
 
 class Tail:

@@ -17,6 +17,8 @@ _PAGE_BYTES = 8192
 # The write-ahead log is folded into the file by the compactor; this many pages (64 MB) are the limit beyond
 # which an append does it itself.
 _CHECKPOINT_PAGES = 8192
+# What the log's file is cut to once it is folded.
+_LOG_BYTES = 16 << 20
 
 _TABLES = """
 CREATE TABLE runs (
@@ -144,5 +146,8 @@ def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> s
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60.0)
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    # Debian's SQLite writes zeros over all that is deleted; where that costs writing more, it is not done.
+    connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA cache_size = -16384")
     return connection
