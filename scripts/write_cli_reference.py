@@ -61,7 +61,8 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
 def _row(option: argparse.Action) -> str:
     value = f" {option.metavar}" if option.metavar else ""
     text = str(option.help).replace("%%", "%").replace("|", "\\|")
-    return f"| `{option.option_strings[-1]}{value}` | {text}. |"
+    name = option.option_strings[-1] + value if option.option_strings else option.metavar or option.dest
+    return f"| `{name}` | {text}. |"
 
 
 if __name__ == "__main__":

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from epochal.ids import RunId, WriterId
 from epochal.runlog.folder import default_runs_folder, new_run_folder
 from epochal.runlog.format import Header, RecordType
+from epochal.runlog.reader import RunLogReader
 from epochal.runlog.writer import RunLogWriter
+from epochal.wire.block import Block, Column, encode
+from epochal.wire.build import build_block, header_frame
 
 DEADLINE_S = 60.0  # generous: for a machine that is busy with other things
 STARTED = 1_700_000_000.0
@@ -125,7 +132,8 @@ class Run:
             kind="primary",
             start_time=started,
         )
-        self._writer = RunLogWriter(folder / f"{header.writer}.runlog", header)
+        self.path = folder / f"{header.writer}.runlog"
+        self._writer = RunLogWriter(self.path, header)
 
     def put(self, record_type: RecordType, *items: object) -> None:
         """Append a record, one second after the last one."""
@@ -141,6 +149,128 @@ class Run:
         """Append the end, as the sidecar would say it, and close the file."""
         self.put(RecordType.EXIT, {"state": "finished", "exit_code": 0} | exit_record)
         self._writer.close()
+
+
+def new_key(home: Path, *arguments: str) -> str:
+    """Return a new API key of the data folder below `home`; the arguments are those of `epochal key new`."""
+    made = subprocess.run(
+        [sys.executable, "-m", "epochal.cli.main", "key", "new", *arguments],
+        env=os.environ | {"EPOCHAL_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout.split()[0]
+
+
+@pytest.fixture(name="new_key", scope="session")
+def _new_key() -> Callable[..., str]:
+    return new_key
+
+
+class Sender:
+    """Sends blocks with an API key, as a sidecar does."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=DEADLINE_S, headers={"authorization": f"Bearer {key}"})
+
+    def post(self, body: bytes, **headers: str) -> httpx.Response:
+        """Send a body as it is."""
+        headers = {"content-type": "application/vnd.epochal.blocks"} | headers
+        return self.http.post("/api/blocks", content=body, headers=headers)
+
+    def send(self, *blocks: Block | bytes) -> dict[str, Any]:
+        """Send blocks, which must be taken; return the answer."""
+        answer = self.post(body_of(*blocks))
+        assert answer.status_code == 200, answer.text
+        said: dict[str, Any] = answer.json()
+        return said
+
+    def rows(self, run: str, project: str = "digits", entity: str = "local") -> list[dict[str, object]]:
+        """Return every row that the server has of a run, without its time."""
+        asked = {"entity": entity, "project": project, "run": run}
+        lines = self.http.get("/api/history", params=asked).text.splitlines()
+        rows: list[dict[str, object]] = [json.loads(line) for line in lines]
+        return [{key: value for key, value in row.items() if key != "_timestamp"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def sender(live_server: LiveServer) -> Iterator[Sender]:
+    """Return a sender to `live_server` with a key of its owner."""
+    sender = Sender(live_server.url, new_key(live_server.home))
+    yield sender
+    sender.http.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str, str], Sender]]:
+    """Return a function that makes a sender of a server's address and a key."""
+    made: list[Sender] = []
+
+    def make(url: str, key: str) -> Sender:
+        made.append(Sender(url, key))
+        return made[-1]
+
+    yield make
+    for sender in made:
+        sender.http.close()
+
+
+def body_of(*blocks: Block | bytes) -> bytes:
+    """Return the body of a request that sends `blocks`."""
+    packed = [block if isinstance(block, bytes) else encode(block) for block in blocks]
+    return b"".join(struct.pack("<I", len(block)) + block for block in packed)
+
+
+def block(
+    run: str = "r1",
+    steps: range = range(3),
+    *,
+    at: int = 0,
+    writer: str = "w1",
+    project: str = "digits",
+    entity: str | None = None,
+    records: Sequence[list[object]] = (),
+) -> Block:
+    """Return a block with `loss` = step for each of `steps`; it stands for 100 bytes of a run log a row."""
+    n_rows = len(steps)
+    return Block(
+        run_id=RunId(run),
+        project=project,
+        entity=entity,
+        writer=WriterId(writer),
+        kind="primary",
+        first_offset=at,
+        end_offset=at + 100 * n_rows,
+        n_rows=n_rows,
+        steps=(steps.start, steps.step),
+        times=struct.pack(f"<{n_rows}d", *(STARTED + step for step in steps)),
+        columns=[Column("loss", "f", None, struct.pack(f"<{n_rows}d", *steps))],
+        records=[(0, list(record)) for record in records],
+    )
+
+
+@pytest.fixture(name="block", scope="session")
+def _block() -> Callable[..., Block]:
+    return block
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """Return what a run log holds, as a sidecar would send it now."""
+    with RunLogReader(path) as reader:
+        frames, losses = reader.read()
+        frames.insert(0, header_frame(reader.header, reader.first_offset))
+        return [build_block(reader.header, frames, losses, first_offset=0, end_offset=reader.offset)]
+
+
+@pytest.fixture(name="blocks_of", scope="session")
+def _blocks_of() -> Callable[[Path], list[Block]]:
+    return blocks_of
+
+
+@pytest.fixture(name="body_of", scope="session")
+def _body_of() -> Callable[..., bytes]:
+    return body_of
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from epochal._version import __version__
+from epochal.access.api_keys import system_user
 from epochal.runlog.format import RecordType
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def test_the_server_says_who_it_is_and_where_it_looks(
 ) -> None:
     info = ask(client, "{ viewer { username entity } serverInfo { version runsFolder } }")
 
-    assert info["viewer"] == {"username": "local", "entity": "local"}
+    assert info["viewer"] == {"username": system_user(), "entity": "local"}
     assert info["serverInfo"] == {"version": __version__, "runsFolder": str(live_server.home / "runs")}
 
 

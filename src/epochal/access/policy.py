@@ -12,4 +12,5 @@ class Policy(Enum):
     """What a caller must have shown before a route answers."""
 
     ANYONE = auto()  # nothing: the sign-in page, the health check, the app's scripts and styles
-    SESSION = auto()  # a session cookie, or a token in the Authorization header
+    READ = auto()  # a session, or an API key of any role
+    SEND = auto()  # an API key that may write; a session is not enough: no page may send runs

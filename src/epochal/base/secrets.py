@@ -37,6 +37,7 @@ _LOOKS_SECRET = re.compile(
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
     r"|AIza[A-Za-z0-9_\-]{35}"  # Google
     r"|xox[abeprs]-[A-Za-z0-9\-]{10,}"  # Slack
+    r"|epochal-[A-Za-z0-9]{40,}"
     r"|local-[A-Za-z0-9]{40}|wandb_v\d_[A-Za-z0-9_]{20,}"  # W&B, on its own servers and hosted
     r"|nvapi-[A-Za-z0-9_\-]{20,}|gsk_[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}|dapi[0-9a-f]{32}"
     r"|pypi-[A-Za-z0-9_\-]{16,}|npm_[A-Za-z0-9]{20,}"

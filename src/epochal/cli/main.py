@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from epochal._version import __version__
+from epochal.cli.key import add_key
 from epochal.cli.link import add_link
 from epochal.cli.serving import add_server, add_ui
 from epochal.cli.store import add_store
@@ -23,6 +24,7 @@ examples:
   epochal link                              another sign-in link for the running server
   epochal server --host 0.0.0.0             for a machine that others reach
   epochal store check                       is what the server keeps sound?
+  epochal key new                           an API key, for machines that send their runs here
 
 `epochal COMMAND --help` explains a command.
 """
@@ -42,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_server(commands)
     add_link(commands)
     add_store(commands)
+    add_key(commands)
     return parser
 
 

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from epochal.errors import BlockError
 from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
+from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
 from epochal.ingest.placing import place
 from epochal.ingest.refuse import without_negative_steps
 from epochal.runlog.format import Header
@@ -108,6 +110,31 @@ class Ingest:
             raise failures[0]
         return wanted
 
+    def accept_each(self, blocks: Sequence[Block]) -> dict[WriterName, Outcome]:
+        """Store what can be stored of `blocks`, which may be many senders'; durable on return.
+
+        Like `accept`, but a block that is wrong, or a project whose disk is full, stops its own writer only.
+
+        Returns:
+            What became of every writer of `blocks`.
+        """
+        failed: dict[WriterName, Exception] = {}
+        projects: dict[tuple[str, str], list[Block]] = {}
+        for block in blocks:
+            try:
+                check_block(block)
+            except BlockError as error:
+                failed.setdefault(writer_of(block), error)
+            if writer_of(block) not in failed:
+                projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)
+        offsets: dict[WriterName, int] = {}
+        with self._lock:
+            for of_project in projects.values():
+                self._accept_apart(of_project, failed, offsets)
+            return {
+                name: self._outcome(name, failed, offsets) for name in dict.fromkeys(map(writer_of, blocks))
+            }
+
     def progress(self, header: Header) -> Progress:
         """Return how far the run log with this header was taken in.
 
@@ -146,6 +173,63 @@ class Ingest:
             fold.lose(loss)
             self._save([fold])
             self._publish([(name, fold)])
+
+    def _accept_apart(
+        self,
+        blocks: Sequence[Block],
+        failed: dict[WriterName, Exception],
+        offsets: dict[WriterName, int],
+    ) -> None:
+        """Store blocks of one project: at once if that goes, else run by run, and at last block by block.
+
+        Args:
+            blocks: checked.
+            failed: writers of which nothing more is to be stored; those that fail here are added.
+            offsets: is told where the writers' next blocks must begin.
+        """
+        blocks = [block for block in blocks if writer_of(block) not in failed]
+        try:
+            due = self._due(blocks, offsets)
+            if due:
+                entity, project, *_ = writer_of(due[0])
+                wanted = self._accept_project(entity, project, due)
+                offsets |= {WriterName(entity, project, *name): offset for name, offset in wanted.items()}
+        except Exception as error:  # noqa: BLE001  found out below whose fault it is
+            if is_passing(error) or len(blocks) == 1:
+                failed |= {writer_of(block): error for block in blocks}
+            else:
+                for part in _parts(blocks):
+                    self._accept_apart(part, failed, offsets)
+
+    def _due(self, blocks: Iterable[Block], offsets: dict[WriterName, int]) -> list[Block]:
+        """Return those that begin where their writer's last one ends.
+
+        The others must not make a run that nobody has seen a row of.
+        """
+        ends: dict[WriterName, int] = {}
+        due: list[Block] = []
+        for block in blocks:
+            name = writer_of(block)
+            if name not in ends:
+                ends[name] = offsets[name] = self._applied_offset(name)
+            if block.first_offset == ends[name]:
+                ends[name] = block.end_offset
+                due.append(block)
+        return due
+
+    def _outcome(
+        self, name: WriterName, failed: Mapping[WriterName, Exception], offsets: Mapping[WriterName, int]
+    ) -> Outcome:
+        error = failed.get(name)
+        try:
+            return Outcome(offsets[name] if name in offsets else self._applied_offset(name), error)
+        except Exception as broken:  # noqa: BLE001  a run that cannot be read is its writers' trouble alone
+            return Outcome(0, error or broken)
+
+    def _applied_offset(self, name: WriterName) -> int:
+        fold = self._find(name[:3])
+        writer = None if fold is None else fold.writers.get(name.writer)
+        return 0 if writer is None else writer.record.applied_offset
 
     def _accept_project(self, entity: str, project: str, blocks: Sequence[Block]) -> Wanted:
         names: list[RunName] = list(dict.fromkeys((entity, project, b.run_id) for b in blocks))
@@ -330,3 +414,11 @@ def _by_run(run_logs: Iterable[tuple[Header, Path]]) -> dict[RunName, list[tuple
     for header, path in run_logs:
         by_run.setdefault(_name_of(header), []).append((header, path))
     return by_run
+
+
+def _parts(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return the blocks of each run, or each block if they are all of one."""
+    runs: dict[RunId, list[Block]] = {}
+    for block in blocks:
+        runs.setdefault(block.run_id, []).append(block)
+    return list(runs.values()) if len(runs) > 1 else [[block] for block in blocks]

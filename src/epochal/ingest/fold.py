@@ -256,7 +256,8 @@ class RunFold:
     def _configure(self, said: Mapping[str, object], deleted: object) -> None:
         self._config |= said
         for name in deleted if isinstance(deleted, list) else []:
-            self._config.pop(name, None)
+            if isinstance(name, str):
+                self._config.pop(name, None)
         self.changed_documents.add("config")
 
     def _describe(self, said: Mapping[str, object]) -> None:

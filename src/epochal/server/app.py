@@ -18,7 +18,7 @@ from epochal.server.pages import sign_in_page
 from epochal.server.routes.table import ENDPOINTS, Endpoint, Handler
 from epochal.server.routes.web import wants_page
 from epochal.server.services import Services
-from epochal.server.sign_in import NotSignedInError, has_session, keep_session, sign_in_by_header
+from epochal.server.sign_in import NotSignedInError, caller_of, keep_session
 from epochal.server.workers import ClientGoneError
 
 
@@ -42,7 +42,7 @@ def _route(endpoint: Endpoint) -> Route:
         raise TypeError(f"the route {endpoint.method} {endpoint.path} has no access policy: give it a Policy")
     handler = _answering(endpoint.handler)
     if endpoint.policy is not Policy.ANYONE:
-        handler = _answering(_with_session(handler))
+        handler = _answering(_for_known_callers(handler, endpoint.policy))
     return Route(endpoint.path, handler, methods=[endpoint.method])
 
 
@@ -61,15 +61,12 @@ def _answering(handler: Handler) -> Handler:
     return answered
 
 
-def _with_session(handler: Handler) -> Handler:
+def _for_known_callers(handler: Handler, policy: Policy) -> Handler:
     async def checked(request: Request) -> Response:
-        if has_session(request):
-            return await handler(request)
-        session = sign_in_by_header(request)
-        if session is None:
-            raise NotSignedInError
+        request.state.caller, session = await caller_of(request, policy)
         response = await handler(request)
-        keep_session(request, response, session)
+        if session is not None:
+            keep_session(request, response, session)
         return response
 
     return checked
@@ -79,7 +76,8 @@ def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, NotSignedInError) and wants_page(request):
         return sign_in_page()
     status, failure = status_and_failure(error)
-    return Response(encode_failure(failure), status, media_type="application/json")
+    headers = error.headers if isinstance(error, RequestError) else {}
+    return Response(encode_failure(failure), status, headers, "application/json")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

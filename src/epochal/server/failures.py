@@ -6,13 +6,13 @@ clients (a bug, a traceback) stays in the server's log under a number that the c
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
+from collections.abc import Mapping
 
 import msgspec
 
-from epochal.errors import DamagedStoreError, DiskFullError, EpochalError, UnsupportedError, UsageError
+from epochal.errors import EpochalError, UnsupportedError, UsageError
 
 logger = logging.getLogger("epochal.server")
 
@@ -24,6 +24,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str  # for people: what happened
     hint: str | None = None  # what to do about it
     where: str | None = None  # which part of the request
+    max_bytes: int | None = None  # of what was too large
 
 
 class RequestError(EpochalError):
@@ -31,14 +32,24 @@ class RequestError(EpochalError):
 
     Args:
         status: of HTTP, 400 to 599.
+        headers: of the answer, beside the usual ones.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, hint: str | None = None, where: str | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        where: str | None = None,
+        *,
+        max_bytes: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.failure = Failure(code=code, message=message, hint=hint, where=where)
+        self.failure = Failure(code=code, message=message, hint=hint, where=where, max_bytes=max_bytes)
+        self.headers = dict(headers or {})
 
 
 class ProjectNotFoundError(RequestError):
@@ -78,21 +89,6 @@ def status_and_failure(error: BaseException) -> tuple[int, Failure]:
         return 400, Failure(code="unsupported", message=str(error))
     if isinstance(error, UsageError):
         return 400, Failure(code="bad_request", message=str(error))
-    if isinstance(error, DamagedStoreError):
-        # Once more for whoever runs the server, who may not be the one who asked.
-        logger.error("%s", error)
-        return 500, Failure(
-            code="store_damaged",
-            message=str(error),
-            hint="Other runs are not affected. On the server's machine, `epochal store check` says what is "
-            "damaged, and `epochal store repair` mends what can be mended.",
-        )
-    if isinstance(error, DiskFullError) or _is_full(error):
-        return 507, Failure(
-            code="disk_full",
-            message="The server's disk is full, so nothing more can be stored for now.",
-            hint="Nothing that was acknowledged is lost. Free some space there; what waits is sent again.",
-        )
     number = secrets.token_hex(4)
     logger.error("request failed, number %s", number, exc_info=error)
     return 500, Failure(
@@ -100,10 +96,6 @@ def status_and_failure(error: BaseException) -> tuple[int, Failure]:
         message=f"Something went wrong inside the server (number {number}).",
         hint="The server's own output has the details under that number.",
     )
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def encode_failure(failure: Failure) -> bytes:

@@ -23,17 +23,22 @@ import uvicorn
 
 from epochal._version import __version__
 from epochal.access.addresses import Addresses
+from epochal.access.api_keys import ApiKeys, owner_of, system_user
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.secret import load_secret
 from epochal.access.sessions import Sessions
 from epochal.errors import UsageError
+from epochal.ids import DEFAULT_ENTITY
 from epochal.ingest.accept import Ingest
 from epochal.ingest.watcher import Watcher
 from epochal.query.live import ChangeFeed
 from epochal.runlog.folder import runs_folders
+from epochal.server.admission import Admission
 from epochal.server.app import create_app
+from epochal.server.callers import KeyLookups
 from epochal.server.data_folder import DataFolder, ServerRecord, said_clearly
 from epochal.server.graphql.schema import build_schema
+from epochal.server.intake import Intake
 from epochal.server.listening import listen, url_of
 from epochal.server.memory import memory_given_back
 from epochal.server.services import Services
@@ -109,6 +114,11 @@ def _services(
         cleanup.callback(workers.close)
         changes = ChangeFeed()
         ingest = Ingest(metadata, stores, changes)
+        intake = Intake(ingest, settings.max_upload_bytes)
+        cleanup.callback(intake.close)
+        api_keys = ApiKeys(metadata, time.time)
+        key_lookups = KeyLookups(api_keys)
+        cleanup.callback(key_lookups.close)
         watcher = Watcher(ingest, lambda: _watched_folders(settings, home), metadata.writers.finished_paths())
         watcher.start()
         cleanup.callback(watcher.stop)
@@ -118,6 +128,11 @@ def _services(
             addresses=addresses,
             sessions=Sessions(load_secret(data.secret_path), time.time),
             login_tokens=LoginTokens(data.login_tokens_path, time.time),
+            owner=owner_of(metadata, DEFAULT_ENTITY, system_user(), time.time()),
+            api_keys=api_keys,
+            key_lookups=key_lookups,
+            admission=Admission(settings.upload_memory_bytes),
+            intake=intake,
             web_app=WebApp(),
             metadata=metadata,
             stores=stores,

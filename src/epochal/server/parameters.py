@@ -38,6 +38,10 @@ class ConsoleParameters(RunAddress, frozen=True, kw_only=True):
     limit: int = 1000
 
 
+class OffsetsParameters(RunAddress, frozen=True, kw_only=True):
+    """Of GET /api/offsets."""
+
+
 class LiveParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Of GET /api/live."""
 

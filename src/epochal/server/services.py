@@ -10,13 +10,17 @@ from graphql import GraphQLSchema
 from starlette.requests import Request
 
 from epochal.access.addresses import Addresses
+from epochal.access.api_keys import ApiKeys
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.sessions import Sessions
 from epochal.query.live import ChangeFeed
+from epochal.server.admission import Admission
+from epochal.server.callers import KeyLookups
+from epochal.server.intake import Intake
 from epochal.server.settings import ServerSettings
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
-from epochal.store.metadata import Metadata
+from epochal.store.metadata import Metadata, UserRecord
 from epochal.store.metrics.stores import MetricStores
 
 
@@ -29,6 +33,11 @@ class Services:
     addresses: Addresses
     sessions: Sessions
     login_tokens: LoginTokens
+    owner: UserRecord  # whom the data folder belongs to
+    api_keys: ApiKeys
+    key_lookups: KeyLookups
+    admission: Admission
+    intake: Intake
     web_app: WebApp
     metadata: Metadata
     stores: MetricStores

@@ -65,7 +65,15 @@ class ServerSettings:
         ),
     ] = ()
     max_body_bytes: Annotated[int, About("Largest request body accepted", "BYTES")] = 8 * 2**20
-    body_timeout_s: Annotated[float, About("Longest wait for a request's body", "SECONDS")] = 30.0
+    max_upload_bytes: Annotated[
+        int, About("Largest body of blocks accepted; one call of log() may have 256 MiB", "BYTES")
+    ] = 320 * 2**20
+    upload_memory_bytes: Annotated[
+        int, About("Memory for what senders send, together; one of them may go beyond it", "BYTES")
+    ] = 64 * 2**20
+    body_timeout_s: Annotated[
+        float, About("Longest wait for a request's body, or for the next part of an upload", "SECONDS")
+    ] = 30.0
     max_query_depth: Annotated[int, About("Deepest nesting of a GraphQL query", "LEVELS")] = 12
     max_query_objects: Annotated[int, About("Most objects that a GraphQL query may ask for", "N")] = 200_000
     query_threads: Annotated[int, About("Queries answered at once; more wait their turn", "N")] = 4

@@ -6,7 +6,7 @@ never touches single values.  The layout is described in docs/formats/block.md.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 import zstandard
@@ -19,7 +19,6 @@ VERSION = 1
 MAX_DECODED_BYTES = 1 << 30
 
 ColumnKind = Literal["f", "i", "b", "v"]
-T = TypeVar("T")
 
 
 class BlockId(msgspec.Struct, frozen=True):
@@ -75,24 +74,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return BlockId(self.run_id, self.writer, self.first_offset, self.end_offset)
 
 
-class _WithoutRows(msgspec.Struct, frozen=True, kw_only=True):
-    """What a block holds beside rows and columns, which are skipped and not decoded."""
-
-    run_id: RunId
-    project: str
-    entity: str | None
-    writer: WriterId
-    kind: Literal["primary", "secondary", "sidecar"]
-    first_offset: int
-    end_offset: int
-    placed: list[tuple[int, int, int]] = []
-    records: list[tuple[int, list[object]]] = []
-    losses: list[Loss] = []
-
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
-_decoder_without_rows = msgspec.msgpack.Decoder(_WithoutRows)
 
 
 def encode(block: Block, *, level: int = 1) -> bytes:
@@ -101,35 +84,34 @@ def encode(block: Block, *, level: int = 1) -> bytes:
     return MAGIC + bytes([VERSION]) + body
 
 
-def decode(data: bytes) -> Block:
+def decode(data: bytes, *, max_bytes: int = MAX_DECODED_BYTES) -> Block:
     """Return the block in `data`.
 
     Raises:
         BlockError: `data` is not a block, is damaged, is of a newer version, or would unpack to more than
-            `MAX_DECODED_BYTES`.
+            `max_bytes`.
     """
-    return _decoded(data, _decoder)
+    try:
+        unpacked_size(data, max_bytes=max_bytes)
+        return _decoder.decode(zstandard.ZstdDecompressor().decompress(memoryview(data)[4:]))
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BlockError(f"a damaged block: {error}") from error
 
 
-def decode_without_rows(data: bytes) -> Block:
-    """Return the block in `data` as if it had no rows, at the cost of its other records.
+def unpacked_size(data: bytes, *, max_bytes: int = MAX_DECODED_BYTES) -> int:
+    """Return how many bytes the block in `data` unpacks to, as it says itself; nothing is unpacked.
 
     Raises:
         BlockError: as `decode`.
     """
-    rest = _decoded(data, _decoder_without_rows)
-    return Block(**msgspec.structs.asdict(rest), n_rows=0, steps=(0, 1), times=b"")
-
-
-def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if data[:3] != MAGIC or len(data) < 4:
         raise BlockError(f"not a block: it begins with {data[:4]!r}")
     if data[3] > VERSION:
         raise BlockError(f"a block of version {data[3]}; this Epochal reads up to {VERSION}: update it")
     try:
-        size = zstandard.frame_content_size(data[4:])
-        if not 0 <= size <= MAX_DECODED_BYTES:
-            raise BlockError(f"a block of {size} bytes unpacked; at most {MAX_DECODED_BYTES} are accepted")
-        return decoder.decode(zstandard.ZstdDecompressor().decompress(data[4:]))
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        size = zstandard.frame_content_size(memoryview(data)[4:])
+    except zstandard.ZstdError as error:
         raise BlockError(f"a damaged block: {error}") from error
+    if not 0 <= size <= max_bytes:
+        raise BlockError(f"a block of {size} bytes unpacked; at most {max_bytes} are accepted")
+    return size

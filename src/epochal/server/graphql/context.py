@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionSetNode
 
+from epochal.access.caller import Caller
 from epochal.server.services import Services
 
 
@@ -15,6 +16,7 @@ class Context:
     """One GraphQL request."""
 
     services: Services
+    caller: Caller
     now: float  # Unix seconds; one answer shows one moment
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ariadne import ObjectType, QueryType
 
 from epochal._version import __version__
-from epochal.ids import DEFAULT_ENTITY
 from epochal.server.graphql.context import Info
 
 query = QueryType()
@@ -13,9 +12,10 @@ server_info = ObjectType("ServerInfo")
 
 
 @query.field("viewer")
-def resolve_viewer(*_: object) -> dict[str, str]:
-    """Whoever has a session: one person, until there are accounts."""
-    return {"id": f"User:{DEFAULT_ENTITY}", "username": DEFAULT_ENTITY, "entity": DEFAULT_ENTITY}
+def resolve_viewer(_: object, info: Info) -> dict[str, str]:
+    """Whoever has the session, or the key."""
+    user = info.context.caller.user
+    return {"id": f"User:{user.name}", "username": user.name, "entity": user.entity}
 
 
 @query.field("serverInfo")

@@ -9,6 +9,7 @@ import msgspec
 from epochal.ids import RunId, WriterId
 
 RunState = Literal["running", "silent", "finished", "failed", "killed", "crashed", "preempted"]
+Role = Literal["read", "write", "admin"]  # each may do what those before it may
 WriterKind = Literal["primary", "secondary", "sidecar"]
 Document = Literal["config", "summary", "metadata"]
 
@@ -94,6 +95,29 @@ class WriterRecord(msgspec.Struct, frozen=True, kw_only=True):
     applied_offset: int = 0  # bytes: everything before it is in the metadata
     is_finished: bool = False  # its run log was read to the end after the run had ended
     path: str | None = None  # of a run log on this machine
+
+
+class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or a program that has keys."""
+
+    key: int  # of the row; never reused
+    name: str
+    entity: str  # where runs go that name none
+    role: Role  # the most that a key of theirs may do
+    created_at: float
+
+
+class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key; what was given out is not here and nowhere else."""
+
+    number: int  # never reused
+    user: UserRecord
+    name: str  # what its owner calls it
+    role: Role
+    hint: str  # its first characters
+    created_at: float
+    last_used_at: float | None = None  # to the hour
+    revoked_at: float | None = None
 
 
 def run_state(run: RunRecord, now: float) -> RunState:

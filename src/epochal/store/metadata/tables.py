@@ -119,3 +119,33 @@ project_definitions = Table(
     *_definition("project_key", "projects.key"),
     Column("said_at", Float, nullable=False),  # created_at of the run that said it
 )
+
+users = Table(
+    "users",
+    schema,
+    Column("key", Integer, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("entity", Text, nullable=False),  # where runs go that name none
+    Column("role", Text, nullable=False),  # the most that a key of theirs may do
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("name"),
+    UniqueConstraint("entity"),
+    sqlite_autoincrement=True,
+)
+
+api_keys = Table(
+    "api_keys",
+    schema,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("user_key", Integer, ForeignKey("users.key"), nullable=False),
+    Column("name", Text, nullable=False),  # what its owner calls it
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the key, which itself is nowhere
+    Column("hint", Text, nullable=False),  # its first characters, to tell one from another
+    Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float),  # to the hour
+    Column("revoked_at", Float),
+    UniqueConstraint("digest"),
+    Index(None, "user_key"),
+    sqlite_autoincrement=True,  # a number that was revoked never names another key
+)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epochal.store.metrics.contract import Buckets
 from epochal.store.metrics.embedded.pyramid import Floats, Ints, Positions, stats_of

@@ -1,0 +1,189 @@
+"""Takes in the blocks of many requests together, in one thread.
+
+A commit costs nearly the same for one block as for a thousand, so whatever has come while the last commit was
+on its way to the disk goes into the next one.  A request is answered when all of its blocks are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from epochal.access.caller import Caller
+from epochal.errors import BlockError
+from epochal.ingest.accept import Ingest
+from epochal.ingest.arriving import unpack
+from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
+from epochal.server.failures import RequestError
+from epochal.wire.block import Block, unpacked_size
+
+# Of unpacked blocks, taken in together; an unpacked block is some times as large in memory.
+MAX_BATCH_BYTES = 16 << 20
+# What a small block costs beside its content: its objects, a row in a few tables.
+_BLOCK_OVERHEAD_BYTES = 8 << 10
+
+
+class EntityNotAllowedError(RequestError):
+    """Blocks for the runs of somebody else."""
+
+    def __init__(self, entity: str, user: str) -> None:
+        super().__init__(
+            403,
+            "entity_not_allowed",
+            f"{user} may not send runs to the entity {entity[:200]!r}.",
+            "Leave the entity out, or use a key of a user whose it is.",
+            "entity",
+        )
+
+
+class Taken(NamedTuple):
+    """What became of a request's blocks."""
+
+    writers: dict[WriterName, Outcome]
+    unreadable: list[
+        tuple[int, BlockError]
+    ]  # number of the block in the body, from 0; whose it is, nobody knows
+
+
+class Intake:
+    """Feeds `ingest` with what requests bring, in a thread of its own.
+
+    Args:
+        ingest: takes the blocks.
+        max_unpacked_bytes: that a block may have unpacked.
+    """
+
+    def __init__(self, ingest: Ingest, max_unpacked_bytes: int) -> None:
+        self._ingest = ingest
+        self._max_unpacked_bytes = max_unpacked_bytes
+        self._arrived: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
+        self._is_open = True
+        self._thread = threading.Thread(target=self._work, name="intake", daemon=True)
+        self._thread.start()
+
+    async def take(self, caller: Caller, bodies: Sequence[bytes]) -> Taken:
+        """Return what became of the blocks, once all that can be stored are durable.
+
+        Raises:
+            Exception: a store could not write now, e.g. for a full disk; some of the blocks may be stored.
+        """
+        loop = asyncio.get_running_loop()
+        parcel = _Parcel(caller, bodies, loop, loop.create_future())
+        self._arrived.put(parcel)
+        return await parcel.done
+
+    def close(self) -> None:
+        """Store what has come, and end the thread."""
+        self._arrived.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        waiting: deque[_Parcel] = deque()
+        while True:
+            self._gather(waiting, wait=True)
+            if not waiting:
+                return
+            batch, finished = self._next_batch(waiting)
+            try:
+                outcomes = self._ingest.accept_each([block for _, block in batch])
+            except Exception as error:  # noqa: BLE001 - told to whoever waits; the next ones may fare better
+                outcomes = {writer_of(block): Outcome(0, error) for _, block in batch}
+            for parcel, block in batch:
+                parcel.writers[writer_of(block)] = outcomes[writer_of(block)]
+            _answer(finished)
+
+    def _gather(self, waiting: deque[_Parcel], *, wait: bool) -> None:
+        """Add what has arrived; nothing does after `close`."""
+        while self._is_open:
+            try:
+                parcel = self._arrived.get(block=wait and not waiting)
+            except queue.Empty:
+                return
+            if parcel is None:
+                self._is_open = False
+            else:
+                waiting.append(parcel)
+
+    def _next_batch(self, waiting: deque[_Parcel]) -> tuple[list[tuple[_Parcel, Block]], list[_Parcel]]:
+        """Unpack what goes into one commit; return it, and the parcels that are through with it."""
+        batch: list[tuple[_Parcel, Block]] = []
+        finished: list[_Parcel] = []
+        n_bytes = 0
+        while waiting and n_bytes < MAX_BATCH_BYTES:
+            parcel = waiting[0]
+            while not parcel.is_read and n_bytes < MAX_BATCH_BYTES:
+                size, block = parcel.unpack_next(self._max_unpacked_bytes)
+                n_bytes += size + _BLOCK_OVERHEAD_BYTES
+                if block is not None:
+                    batch.append((parcel, block))
+            if parcel.is_read:
+                finished.append(waiting.popleft())
+            # What comes meanwhile shares the commit, but nothing waits for it.
+            self._gather(waiting, wait=False)
+        return batch, finished
+
+
+class _Parcel:
+    """One request's blocks on their way."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        bodies: Sequence[bytes],
+        loop: asyncio.AbstractEventLoop,
+        done: asyncio.Future[Taken],
+    ) -> None:
+        self.loop, self.done = loop, done
+        self.writers: dict[WriterName, Outcome] = {}
+        self._caller, self._bodies = caller, bodies
+        self._n_read = 0
+        self._refused: dict[WriterName, Outcome] = {}
+        self._unreadable: list[tuple[int, BlockError]] = []
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of its blocks were unpacked."""
+        return self._n_read == len(self._bodies)
+
+    def unpack_next(self, max_bytes: int) -> tuple[int, Block | None]:
+        """Return the bytes that the next block has unpacked, and the block, unless it is refused."""
+        body, number = self._bodies[self._n_read], self._n_read
+        self._n_read += 1
+        try:
+            size = unpacked_size(body, max_bytes=max_bytes)
+            block = unpack(body, entity=self._caller.user.entity, max_bytes=max_bytes)
+        except BlockError as error:
+            self._unreadable.append((number, error))
+            return len(body), None
+        name = writer_of(block)
+        if not self._caller.may_write_to(name.entity):
+            self._refused[name] = Outcome(0, EntityNotAllowedError(name.entity, self._caller.user.name))
+            return size, None
+        return size, block
+
+    def answer(self) -> None:
+        """Tell who waits; in the event loop."""
+        passing = next((o.error for o in self.writers.values() if o.error and is_passing(o.error)), None)
+        if self.done.done():
+            return
+        if passing is not None:
+            self.done.set_exception(passing)
+        else:
+            self.done.set_result(Taken(self.writers | self._refused, self._unreadable))
+
+
+def _answer(parcels: Sequence[_Parcel]) -> None:
+    """Answer requests, waking the event loop once."""
+    if parcels:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            parcels[0].loop.call_soon_threadsafe(_answer_now, parcels)
+
+
+def _answer_now(parcels: Sequence[_Parcel]) -> None:
+    for parcel in parcels:
+        parcel.answer()
