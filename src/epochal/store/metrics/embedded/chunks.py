@@ -93,6 +93,18 @@ class Chunks:
         ).fetchone()
         return None if row is None else SeriesRow(*row)
 
+    def numbers_and_others(
+        self, run_no: int, stream: int, key: str
+    ) -> tuple[SeriesRow | None, SeriesRow | None]:
+        """Return the series of a key's numbers and that of its other values, None if nothing is in chunks."""
+        rows = self._execute(
+            f"SELECT kind, {_SERIES} FROM series "
+            "WHERE run_no = ? AND stream = ? AND kind IN (?, ?) AND key = ?",
+            (run_no, stream, NUMBERS, OTHERS, key),
+        )
+        found = {kind: SeriesRow(*row) for kind, *row in rows}
+        return found.get(NUMBERS), found.get(OTHERS)
+
     def series_of_run(self, run_no: int, stream: int) -> dict[tuple[int, str], SeriesRow]:
         """Return every series of a run by (kind, key)."""
         rows = self._execute(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.chunks import NUMBERS, OTHERS, ROWS, Chunks, SeriesRow
+from epochal.store.metrics.embedded.chunks import ROWS, Chunks, SeriesRow
 from epochal.store.metrics.embedded.points import Points, concat, empty, last_wins, overlay
 from epochal.store.metrics.embedded.snapshot import STREAM_NUMBERS, RunRow, Snapshot
 
@@ -101,8 +101,7 @@ class SeriesHistory:
 def history_of(snapshot: Snapshot, run: RunRow, stream: Stream, key: str) -> SeriesHistory:
     """Return the history of `key`, which may be empty."""
     stream_no = STREAM_NUMBERS[stream]
-    numbers = snapshot.chunks.series(run.run_no, stream_no, NUMBERS, key)
-    others = snapshot.chunks.series(run.run_no, stream_no, OTHERS, key)
+    numbers, others = snapshot.chunks.numbers_and_others(run.run_no, stream_no, key)
     through = max(row.through if row is not None else 0 for row in (numbers, others))
     tail = snapshot.tail(run, stream, through).points(key)
     return SeriesHistory(run, snapshot.chunks, numbers, others, tail)

@@ -19,6 +19,7 @@ from epochal.store.metrics.embedded.spans import joined_odd
 
 _MAX_KEPT_LISTS = 16
 _MAX_KEPT_HEADS = 8
+_SMALL_LEVEL_CHUNKS = 4
 _HEADS_BYTES = 8192  # about what a series' lists of heads take
 
 
@@ -75,6 +76,7 @@ class _KeptHeads(NamedTuple):
 
     series: SeriesRow
     lists: dict[tuple[int, int, int], list[ChunkHead]]
+    narrowest: dict[int, float]  # of a whole level's buckets, by step
 
 
 class Levels:
@@ -89,16 +91,16 @@ class Levels:
         self._cache = chunks.cache
         kept = self._cache.find(_KeptHeads, series.series_no)
         if kept is None or kept.series != series:
-            kept = _KeptHeads(series, {})
+            kept = _KeptHeads(series, {}, {})
             self._cache.replace(_KeptHeads, series.series_no, kept, _HEADS_BYTES)
-        self._lists = kept.lists
+        self._lists, self._narrowest = kept.lists, kept.narrowest
 
     def heads(self, level: int, first_step: int, last_step: int) -> list[ChunkHead]:
         """Return the chunks that overlap the steps from `first_step` to `last_step`, in order.
 
         They may be more than that, where a level has few.
         """
-        if level and self._n_chunks(level) <= _MAX_KEPT_HEADS // 2:
+        if self._is_small(level):
             # Asked for as a whole, it is looked up once for all zooms.
             first_step, last_step = -(2**63), 2**63 - 1
         name = level, first_step, last_step
@@ -113,6 +115,9 @@ class Levels:
         """Return the steps of the buckets of neighbouring chunks."""
         ends = self._ends(_StepStrip, heads, self._chunks.steps_of)
         check_axis(heads, cast("Ints", ends.first), cast("Ints", ends.last))
+        level = heads[0].level
+        if level not in self._narrowest and self._is_small(level) and self._is_small(level - 1):
+            self._narrowest[level] = ends.narrowest
         return ends
 
     def times(self, heads: Sequence[ChunkHead]) -> Ends:
@@ -129,11 +134,20 @@ class Levels:
             self._cache.replace(_ValueStrip, numbers[0], kept, _n_bytes(kept))
         return kept.values.at(slice(begin - offset, end - offset))
 
-    def _n_chunks(self, level: int) -> float:
-        """Return about how many chunks a level above the points has."""
+    def is_too_coarse(self, level: int, cell: float) -> bool:
+        """Return whether it is known that every bucket of a level is wider than `cell` steps.
+
+        Never known of a level so large that what is below it had better be looked for in parts.
+        """
+        return self._narrowest.get(level, 0.0) > cell
+
+    def _is_small(self, level: int) -> bool:
+        """Return whether a level above the points has few chunks."""
+        if level == 0:
+            return False
         sizes = self._chunks.sizes
         n_buckets = self._series.n_points / sizes.points_a_bucket / sizes.buckets_a_bucket ** (level - 1)
-        return float(n_buckets / sizes.buckets_a_chunk)
+        return bool(n_buckets <= sizes.buckets_a_chunk * _SMALL_LEVEL_CHUNKS)
 
     def _load_values(self, kept: _ValueStrip | None, heads: Sequence[ChunkHead]) -> _ValueStrip:
         parts = []

@@ -73,11 +73,14 @@ class Points(msgspec.Struct, frozen=True):
         return int(self.words[i]) if kind == INT else float(self.words[i : i + 1].view(np.float64)[0])
 
 
+_EMPTY = Points(
+    np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8), np.empty(0, np.int64), objects=None
+)
+
+
 def empty() -> Points:
     """Return no points."""
-    return Points(
-        np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8), np.empty(0, np.int64), objects=None
-    )
+    return _EMPTY
 
 
 def concat(parts: Sequence[Points]) -> Points:

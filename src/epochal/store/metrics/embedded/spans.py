@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epochal.store.metrics.contract import Buckets
 from epochal.store.metrics.embedded.pyramid import Floats, Ints, Positions, stats_of
@@ -88,7 +87,7 @@ def bucketed(x: Floats, values: Floats, grid: Grid) -> Spans:
     odd = np.array([stats.n_nan, stats.n_posinf, stats.n_neginf])
     return Spans(
         x[starts],
-        x[_ends(starts, x.size)],
+        x[np.append(starts[1:], x.size) - 1],
         np.array([stats.first, stats.last, stats.low, stats.high, stats.mean]),
         stats.n_points,
         odd if odd.any() else None,
@@ -106,8 +105,14 @@ def merged(readings: Sequence[tuple[int, Reading, Grid]]) -> Buckets:
     """
     found: list[Spans] = []
     series: list[int] = []
+    cutters: dict[Grid, _Cutter] = {}
     for number, reading, grid in readings:
-        inside = reading.inside if reading.exact else on_grid(reading.inside, grid)
+        inside = reading.inside
+        if not reading.exact:
+            cutter = cutters.get(grid)
+            if cutter is None:
+                cutter = cutters[grid] = _Cutter(grid)
+            inside = _on_grid(inside, cutter)
         before = [] if reading.before is None else [reading.before]
         after = [] if reading.after is None else [reading.after]
         found += before + inside + after
@@ -115,20 +120,61 @@ def merged(readings: Sequence[tuple[int, Reading, Grid]]) -> Buckets:
     return _buckets(found or [_NO_SPANS], series or [0])
 
 
-def on_grid(parts: Sequence[Spans], grid: Grid) -> list[Spans]:
+class _Cut(NamedTuple):
+    """Where spans are cut in runs that begin in one cell."""
+
+    x: Floats  # of the spans
+    x_last: Floats
+    starts: Positions
+    ends: Positions
+    first_cell: int
+    last_cell: int
+
+
+class _Cutter:
+    """Cuts spans at the borders of a grid's cells."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._last: _Cut | None = None
+
+    def cut(self, x: Floats, x_last: Floats) -> _Cut:
+        """Return where spans, of which there is at least one, are cut."""
+        last = self._last
+        # Runs that logged at the same steps share the array (see `levels`), in which no step occurs twice.
+        if (
+            last is not None
+            and x.base is not None
+            and x.base is last.x.base
+            and x_last.base is last.x_last.base
+            and (x.size, x[0], x_last[0]) == (last.x.size, last.x[0], last.x_last[0])
+        ):
+            return last
+        cells = self._grid.cells(x)
+        is_start = np.empty(cells.size, np.bool_)
+        is_start[0] = True
+        np.not_equal(cells[1:], cells[:-1], out=is_start[1:])
+        starts = is_start.nonzero()[0]
+        ends = np.empty_like(starts)
+        np.subtract(starts[1:], 1, out=ends[:-1])
+        ends[-1] = cells.size - 1
+        cut = _Cut(x, x_last, starts, ends, int(cells[0]), int(cells[-1]))
+        if x.size > _SMALL:
+            self._last = cut
+        return cut
+
+
+def _on_grid(parts: Sequence[Spans], cutter: _Cutter) -> list[Spans]:
     """Return spans, given one part after the other, with those that begin in one cell made one."""
     found: list[Spans] = []
     last_cell = -1
     for spans in _gathered(parts):
-        cells = grid.cells(spans.x)
-        is_start = np.empty(cells.size, np.bool_)
-        is_start[0] = True
-        np.not_equal(cells[1:], cells[:-1], out=is_start[1:])
-        made = _merge(spans, is_start.nonzero()[0])
-        if cells[0] == last_cell:
+        cut = cutter.cut(spans.x, spans.x_last)
+        made = _merge(spans, cut.starts, cut.ends)
+        if cut.first_cell == last_cell:
             made = _with_first(found[-1], made)
             found[-1] = found[-1].at(slice(0, -1))
-        last_cell = cells[-1]
+        last_cell = cut.last_cell
         found.append(made)
     return found
 
@@ -171,7 +217,8 @@ def _concat(spans: Sequence[Spans]) -> Spans:
 def _with_first(before: Spans, spans: Spans) -> Spans:
     """Return `spans` whose first one includes the last one of `before`."""
     if before.odd is not None or spans.odd is not None:
-        both = _merge(_concat([before.at(slice(-1, None)), spans.at(slice(0, 1))]), np.zeros(1, np.intp))
+        two = _concat([before.at(slice(-1, None)), spans.at(slice(0, 1))])
+        both = _merge(two, np.zeros(1, np.intp), np.ones(1, np.intp))
         return _concat([both, spans.at(slice(1, None))])
     # Number by number: for a single span numpy takes ten times as long.
     (first, _, low, high, mean), n = before.values[:, -1].tolist(), int(before.n_points[-1])
@@ -184,12 +231,10 @@ def _with_first(before: Spans, spans: Spans) -> Spans:
     return Spans(x, spans.x_last, values, n_points, None)
 
 
-def _merge(spans: Spans, starts: Positions) -> Spans:
-    """Return the spans of spans that begin at `starts`, which ascend from 0 and are at least one."""
-    n = spans.x.size
-    if starts.size == n:
+def _merge(spans: Spans, starts: Positions, ends: Positions) -> Spans:
+    """Return the spans of runs of spans, of which there is at least one, given their first and last ones."""
+    if starts.size == spans.x.size:
         return spans
-    ends = _ends(starts, n)
     values = np.empty((5, starts.size))
     spans.values[FIRST].take(starts, out=values[FIRST])
     spans.values[LAST].take(ends, out=values[LAST])
@@ -208,7 +253,7 @@ def _mean(spans: Spans, starts: Positions, n_finite: Ints, values: Floats) -> No
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.add.reduceat(spans.values[MEAN] * weights, starts)
         mean /= divisor
-    if not np.isfinite(mean).all():
+    if not np.isfinite(np.add.reduce(mean)):
         # The sums of some were too large.  The others stay as they are: a line's buckets must not depend on
         # what is merged beside it.
         shares = weights / np.repeat(divisor, np.diff(starts, append=weights.size))
@@ -249,12 +294,3 @@ def _buckets(found: Sequence[Spans], series: Sequence[int]) -> Buckets:
         n_posinf=n_posinf,
         n_neginf=n_neginf,
     )
-
-
-def _ends(starts: Positions, n: int) -> Positions:
-    """Return the last position of each run that begins at `starts`, of `n` positions in all."""
-    ends = np.empty_like(starts)
-    ends[:-1] = starts[1:]
-    ends[-1] = n
-    ends -= 1
-    return ends
