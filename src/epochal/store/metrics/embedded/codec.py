@@ -26,7 +26,8 @@ _ZSTD_LEVEL = 1
 
 def pack(arrays: Sequence[Array]) -> bytes:
     """Return `arrays`, of at most 255 items of 64 bits or bytes and any length, as bytes."""
-    encoded = [_encode(array) for array in arrays]
+    # A column of a matrix has gaps between its items.
+    encoded = [_encode(np.ascontiguousarray(array)) for array in arrays]
     head = [bytes([len(arrays)])]
     for array, (encoding, data) in zip(arrays, encoded, strict=True):
         dtype_code = _DTYPES.index(array.dtype)
