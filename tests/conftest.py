@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
@@ -103,3 +107,35 @@ def _command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return ["?"]
+
+
+@pytest.fixture(scope="session")
+def peers() -> ModuleType:
+    """The module of the server that fails on purpose; loaded by its path, because tests are no package."""
+    spec = importlib.util.spec_from_file_location("peer", Path(__file__).parent / "upload" / "peer.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["peer"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def start_peer(peers: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts a server which takes blocks and fails on purpose."""
+    started: list[Any] = []
+
+    def start(port: int = 0) -> Any:
+        started.append(peers.Peer(port))
+        return started[-1]
+
+    yield start
+    for peer in started:
+        peer.stop()
+
+
+@pytest.fixture
+def peer(start_peer: Callable[..., Any]) -> Any:
+    """A server that takes blocks, and does nothing wrong until it is told to."""
+    return start_peer()

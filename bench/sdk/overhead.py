@@ -175,18 +175,18 @@ def conversion_cpu_s(folder: Path) -> float:
     """Return the CPU seconds that turning every run log below `folder` into encoded blocks takes."""
     from epochal.runlog.reader import RunLogReader
     from epochal.wire.block import encode
-    from epochal.wire.build import build_block
+    from epochal.wire.build import block_of_batch
 
     began = time.process_time()
     for path in folder.rglob("*.runlog"):
         with RunLogReader(path) as reader:
             first = reader.first_offset
             while True:
-                frames, losses = reader.read()
-                if not frames and not losses:
+                batch, losses = reader.read_batch()
+                if not batch.payloads and not losses:
                     break
-                block = build_block(
-                    reader.header, frames, losses, first_offset=first, end_offset=reader.offset
+                block = block_of_batch(
+                    reader.header, batch, losses, first_offset=first, end_offset=reader.offset
                 )
                 encode(block)
                 first = reader.offset

@@ -25,8 +25,10 @@ LAYERS: dict[str, set[str]] = {
     "base": set(),
     "runlog": {"base"},
     "wire": {"base", "runlog"},
-    "sdk": {"base", "runlog"},  # it starts the sidecar and never imports it
-    "sidecar": {"base", "runlog", "wire"},
+    # It starts the sidecar and never imports it; login() alone asks a server, by the client in `upload`.
+    "sdk": {"base", "runlog", "upload.client"},
+    "upload": {"base", "runlog", "wire"},
+    "sidecar": {"base", "runlog", "wire", "upload"},
     "store.metrics": {"base", "wire"},
     "store.metadata": {"base", "wire"},
     "store.blobs": {"base", "wire"},
@@ -52,6 +54,7 @@ PACKAGES: dict[str, set[str]] = {
     "runlog": SDK_PACKAGES,
     "wire": {"msgspec", "zstandard"},
     "sdk": SDK_PACKAGES,
+    "upload": {"msgspec", "urllib3"},
     "sidecar": {"msgspec", "psutil", "pynvml", "zstandard"},
     "store.metrics": SERVER_PACKAGES,
     "store.metadata": {"msgspec", "sqlalchemy", "alembic"},

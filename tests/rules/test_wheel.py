@@ -20,7 +20,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Everything that `pip install epochal` brings along; each has its reason in pyproject.toml.
-BASE_PACKAGES = {"epochal", "msgspec", "psutil", "nvidia-ml-py", "zstandard"}
+BASE_PACKAGES = {"epochal", "msgspec", "psutil", "nvidia-ml-py", "urllib3", "zstandard"}
 
 
 def build(source: Path, kind: str, out: Path, env: dict[str, str]) -> Path:

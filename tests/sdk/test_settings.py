@@ -128,22 +128,6 @@ def test_an_api_key_is_not_shown() -> None:
     assert "secret" not in repr(Settings(api_key="secret"))
 
 
-def test_a_server_address_is_said_not_to_be_used_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    run = epochal.init(settings={"base_url": "http://127.0.0.1:9"})
-    run.log({"a": 1})
-
-    assert "sends nothing to http://127.0.0.1:9" in capsys.readouterr().err
-    assert run.summary["a"] == 1
-
-
-@pytest.mark.parametrize("arguments", [{}, {"key": "k" * 40}, {"host": "http://127.0.0.1:9"}])
-def test_login_never_asks_and_says_what_it_does(
-    arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert epochal.login(**arguments) is True
-    assert "no login is needed" in capsys.readouterr().err
-
-
 def test_the_page_of_settings_is_generated_from_the_list() -> None:
     path = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from epochal.ingest.accept import Progress
 from epochal.runlog.format import Header, RecordType
-from epochal.runlog.reader import Frame, RunLogReader
+from epochal.runlog.reader import RunLogReader
 from epochal.wire.block import Block
-from epochal.wire.build import build_block, header_frame
+from epochal.wire.build import block_of_batch
 
 
 class RunLogFile:
@@ -67,15 +67,16 @@ class RunLogFile:
         """
         reader = self._reader or self._open(progress_of)
         first_offset = self._offset
-        frames, losses = reader.read(max_bytes)
-        if first_offset == 0:
-            frames.insert(0, header_frame(reader.header, reader.first_offset))
-        if not frames and not losses:
+        batch, losses = reader.read_batch(max_bytes)
+        if first_offset > 0 and not batch.payloads and not losses:
             # A torn tail: its writer may be at it, so it is looked at again when it has grown.
             self._seen_size = self._size
             return None
-        self._tells_an_end = _tells_an_end(frames)
-        return build_block(reader.header, frames, losses, first_offset=first_offset, end_offset=reader.offset)
+        block = block_of_batch(
+            reader.header, batch, losses, first_offset=first_offset, end_offset=reader.offset
+        )
+        self._tells_an_end = any(record[0] == RecordType.EXIT for _, record in block.records)
+        return block
 
     def accepted(self) -> None:
         """Go on behind the block that was read last."""
@@ -110,7 +111,3 @@ class RunLogFile:
             raise
         self._reader = reader
         return reader
-
-
-def _tells_an_end(frames: Iterable[Frame]) -> bool:
-    return any(frame.record[0] == RecordType.EXIT for frame in frames)

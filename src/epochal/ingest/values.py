@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from epochal.runlog.format import RecordType
 from epochal.runlog.summary import SummaryFold
-from epochal.wire.block import Block, Column
+from epochal.wire.block import Block, Column, ColumnKind
 
 _SAID = (RecordType.DEFINE_METRIC, RecordType.SUMMARY)
 _F64, _I64, _U32 = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
 _DTYPES = {"f": "<f8", "i": "<i8", "b": "?"}
+_WIDTHS = {"f": 8, "i": 8, "b": 1}  # bytes of a value
 
 
 def fold_summary(fold: SummaryFold, block: Block) -> bool:
@@ -42,6 +43,8 @@ def _fold_last(fold: SummaryFold, block: Block) -> bool:
     """Fold a block where nothing but the last value of a key counts: most of them, and the wide ones."""
     last: dict[str, tuple[int, Column]] = {}
     for column in block.columns:
+        if column.rows is None and column.kind != "v":
+            continue
         row = (
             block.n_rows - 1
             if column.rows is None
@@ -50,9 +53,20 @@ def _fold_last(fold: SummaryFold, block: Block) -> bool:
         before = last.get(column.key)
         if before is None or before[0] < row:
             last[column.key] = (row, column)
-    for key, (_, column) in last.items():
-        fold.add(key, [_very_last(column)])
-    return bool(last)
+    fold.add_last({key: _very_last(column) for key, (_, column) in last.items()})
+    # A column with a value in every row is the only one of its key.
+    for kind in ("f", "i", "b"):
+        fold.add_last(_last_of_full(block, kind))
+    return bool(block.columns)
+
+
+def _last_of_full(block: Block, kind: ColumnKind) -> dict[str, object]:
+    """Return the last value of every key that has one of `kind` in every row, all at once."""
+    full = [column for column in block.columns if column.rows is None and column.kind == kind]
+    width = _WIDTHS[kind]
+    data = b"".join([cast("bytes", column.values)[-width:] for column in full])
+    values = np.frombuffer(data, _DTYPES[kind]).tolist()
+    return dict(zip([column.key for column in full], values, strict=True))
 
 
 def _very_last(column: Column) -> object:

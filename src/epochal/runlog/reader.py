@@ -48,6 +48,22 @@ class Frame(NamedTuple):
     record: list[object]  # [type, time, …]
 
 
+class Batch(NamedTuple):
+    """Payloads that checked, not decoded, each with the offset of its frame."""
+
+    offsets: list[int]
+    payloads: list[bytes]
+
+    def frames(self) -> list[Frame]:
+        """Return the records; a payload that checks but that no version writes is left out."""
+        frames = []
+        for offset, payload in zip(*self, strict=True):
+            record = decode_record(payload)
+            if record is not None:
+                frames.append(_new(Frame, (offset, offset + _HEADER_BYTES + len(payload), record)))
+        return frames
+
+
 class LostRange(NamedTuple):
     """Bytes that no frame could be read from."""
 
@@ -93,13 +109,21 @@ class RunLogReader:
     def read(self, max_bytes: int = 1 << 20) -> tuple[list[Frame], list[LostRange]]:
         """Return the frames that are whole by now, of at least one and about `max_bytes`, and what was lost.
 
-        Empty lists mean: nothing new yet.
+        Empty lists mean: nothing new yet, or nothing that any version writes.
         """
-        frames: list[Frame] = []
+        while True:
+            batch, losses = self.read_batch(max_bytes)
+            frames = batch.frames()
+            if frames or losses or not batch.payloads:
+                return frames, losses
+
+    def read_batch(self, max_bytes: int = 1 << 20) -> tuple[Batch, list[LostRange]]:
+        """Return the same as `read`, before it is decoded."""
+        batch = Batch([], [])
         losses: list[LostRange] = []
         data = os.pread(self._fd, max_bytes, self.offset)
         while True:
-            damaged = self._take_frames(data, frames)
+            damaged = self._take_frames(data, batch)
             if not damaged:
                 break
             found = self._next_frame_after(self.offset)
@@ -108,9 +132,9 @@ class RunLogReader:
             losses.append(LostRange(self.offset, found - self.offset, "the checksum does not match"))
             self.offset = found
             data = os.pread(self._fd, max_bytes, self.offset)
-            if frames:
+            if batch.payloads:
                 break
-        return frames, losses
+        return batch, losses
 
     def skip_to_last(self, kind: RecordType) -> Frame | None:
         """Go on after the last whole record of `kind`, and return it; without one stay, and return None.
@@ -165,39 +189,32 @@ class RunLogReader:
             raise NotARunLogError(self.path, start)
         return header, len(start) + len(payload)
 
-    def _take_frames(self, data: bytes, frames: list[Frame]) -> bool:
-        """Move every whole frame of `data`, read at `self.offset`, to `frames`; return whether it stopped
+    def _take_frames(self, data: bytes, batch: Batch) -> bool:
+        """Move every whole frame of `data`, read at `self.offset`, to `batch`; return whether it stopped
         at something that is not one (damage, or a torn tail whose length cannot be trusted)."""
         base, at, n = self.offset, 0, len(data)
-        view = memoryview(data)
         # The loop below runs once a logged row: names are local, and nothing is called that need not be.
-        unpack, crc32, decode, new, take = FRAME_HEADER.unpack_from, zlib.crc32, _decode, _new, frames.append
+        unpack, crc32 = FRAME_HEADER.unpack_from, zlib.crc32
+        mark, take = batch.offsets.append, batch.payloads.append
         while at + _HEADER_BYTES <= n:
             length, crc = unpack(data, at)
             begin = at + _HEADER_BYTES
             end = begin + length
-            if not 0 < length <= MAX_PAYLOAD_BYTES:
-                self.offset = base + at
-                return True
-            if end > n:
+            if end > n and 0 < length <= MAX_PAYLOAD_BYTES:
                 if at == 0:
-                    return self._take_large_frame(length, crc, frames)
+                    return self._take_large_frame(length, crc, batch)
                 break
-            payload = view[begin:end]
-            if crc32(payload, (base + at) & OFFSET_MASK) != crc:
+            payload = data[begin:end]
+            if not 0 < length <= MAX_PAYLOAD_BYTES or crc32(payload, (base + at) & OFFSET_MASK) != crc:
                 self.offset = base + at
                 return True
-            try:
-                record = decode(payload)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                record = None  # checks, but no version writes it
-            if type(record) is list and len(record) >= 2 and type(record[0]) is int:
-                take(new(Frame, (base + at, base + end, record)))
+            mark(base + at)
+            take(payload)
             at = end
         self.offset = base + at
         return False
 
-    def _take_large_frame(self, length: int, crc: int, frames: list[Frame]) -> bool:
+    def _take_large_frame(self, length: int, crc: int, batch: Batch) -> bool:
         """Take the frame at `self.offset`, which is longer than what was read at once."""
         begin = self.offset + _HEADER_BYTES
         if begin + length > os.fstat(self._fd).st_size:
@@ -206,9 +223,8 @@ class RunLogReader:
         payload = os.pread(self._fd, length, begin)
         if checksum(payload, self.offset) != crc:
             return True
-        record = _decode_record(memoryview(payload))
-        if record is not None:
-            frames.append(Frame(self.offset, begin + length, record))
+        batch.offsets.append(self.offset)
+        batch.payloads.append(payload)
         self.offset = begin + length
         return False
 
@@ -220,7 +236,7 @@ class RunLogReader:
             if window[at - 1] in _SHORT_ARRAYS:
                 offset = start + at - 1 - _HEADER_BYTES
                 payload = self._payload_at(offset) if offset >= self.first_offset else None
-                record = None if payload is None else _decode_record(memoryview(payload))
+                record = None if payload is None else decode_record(payload)
                 if payload is not None and record is not None:
                     return Frame(offset, offset + _HEADER_BYTES + len(payload), record)
             at = window.rfind(mark, 0, at + 1)
@@ -285,7 +301,7 @@ def read_all(path: Path) -> tuple[list[Frame], Report]:
             losses += lost
 
 
-def _decode_record(payload: memoryview) -> list[object] | None:
+def decode_record(payload: bytes) -> list[object] | None:
     """Return the record, or None for a payload that checks but that no version writes."""
     try:
         record = _decode(payload)

@@ -71,6 +71,11 @@ class SummaryFold:
         else:
             self._values.pop(key, None)
 
+    def add_last(self, last: Mapping[str, object]) -> None:
+        """Fold the last value of many keys at once; nothing may be defined."""
+        assert not self.definitions, "a definition may want every value"
+        self._values.update(last)
+
     def set(self, path: Sequence[str], value: object) -> None:
         """Take an explicit `summary[...] = value`; it holds until the key is logged again."""
         key = ".".join(path)

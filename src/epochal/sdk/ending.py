@@ -18,6 +18,7 @@ from epochal.sdk.terminal import terminal
 
 if TYPE_CHECKING:
     from epochal.sdk.run import Run
+    from epochal.sdk.sending import Sent
 
 # A resumed run reads what follows the last checkpoint of every session before it.
 _CHECKPOINT_AT_END_AFTER_BYTES = 16 * 2**10
@@ -34,19 +35,30 @@ def watch(run: Run) -> None:
     if settings.console != "off":
         console.capture(run._record_console)
         run._on_finish.append(lambda: console.release(run._record_console))
-    folder = run._session.folder
-    sidecar_process.attach(
-        folder,
-        {
-            "sampling_interval": settings.x_stats_sampling_interval,
-            "disable_stats": settings.x_disable_stats,
-            "disable_meta": settings.x_disable_meta or settings.x_disable_machine_info,
-            "disable_git": settings.disable_git,
-            "save_requirements": settings.x_save_requirements,
-            "disk_paths": list(settings.x_stats_disk_paths),
-            "gpu_device_ids": settings.x_stats_gpu_device_ids,
-        },
-    )
+    sidecar_process.attach(run._session.folder, sidecar_settings(run))
+
+
+def sidecar_settings(run: Run) -> dict[str, object]:
+    """Return what the sidecar has to know of `run`."""
+    settings, destination = run._settings, run._destination
+    return {
+        "sampling_interval": settings.x_stats_sampling_interval,
+        "disable_stats": settings.x_disable_stats,
+        "disable_meta": settings.x_disable_meta or settings.x_disable_machine_info,
+        "disable_git": settings.disable_git,
+        "save_requirements": settings.x_save_requirements,
+        "disk_paths": list(settings.x_stats_disk_paths),
+        "gpu_device_ids": settings.x_stats_gpu_device_ids,
+        **(
+            {}
+            if destination is None
+            else {
+                "base_url": destination.base_url,
+                "api_key": destination.api_key,
+                "upload_bytes_per_s": destination.max_bytes_per_s,
+            }
+        ),
+    }
 
 
 class _Hook:
@@ -98,10 +110,26 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
             if outcome.exit_code == 0:
                 previous.forget(run._session.folder.parent, run.id)
     process.end(run)
+    is_sent, interrupt = None, None
+    with _contained("waiting for the server"):
+        is_sent, interrupt = _wait_for_server(run, began)
     with _contained("printing the footer"):
         _say_what_is_missing(run, n_late, is_written)
+        if is_sent is not None and is_sent.text:
+            terminal.warn(is_sent.text)
         if ends_the_run and run._session.is_recorded and not quiet:
             _print_footer(run)
+    if interrupt is not None:
+        raise interrupt
+
+
+def _wait_for_server(run: Run, began: float) -> tuple[Sent | None, KeyboardInterrupt | None]:
+    """Wait until the server has the run, within the deadlines; Ctrl-C ends the waiting, and is not lost."""
+    if run._destination is None or run._is_foreign or not run._is_primary:
+        return None, None
+    from epochal.sdk import sending
+
+    return sending.wait(run, began)
 
 
 def _exit_record(outcome: Outcome) -> dict[str, object]:
@@ -149,6 +177,8 @@ def _print_footer(run: Run) -> None:
     lines += ["Summary:", *summary] if summary else []
     lines.append(f"Its run log is in {run._session.folder}")
     lines.append(f"See it at {run.url}" if run.url else "See it with: epochal ui")
+    if run.offline and settings.base_url:
+        lines.append(f"Send it to the server with: epochal sync {run._session.folder}")
     terminal.info("\n".join(lines))
 
 

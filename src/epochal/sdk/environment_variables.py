@@ -6,7 +6,7 @@ our own variables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from epochal.errors import UsageError
@@ -16,6 +16,8 @@ from epochal.sdk.terminal import terminal
 OWN_PREFIX = "EPOCHAL_"
 FOREIGN_PREFIX = "WANDB_"
 NEVER_FOREIGN = frozenset({"base_url", "api_key"})
+# A folder that was downloaded must not decide where a key from the environment is sent.
+NEVER_FROM_FOLDERS = NEVER_FOREIGN
 
 # Variables whose name is not that of their setting.
 _NAMES = {
@@ -55,8 +57,10 @@ def _named(environ: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str, 
             yield variable, name, value
 
 
-def settings_from_file(path: Path) -> Settings:
+def settings_from_file(path: Path, without: Set[str] = frozenset()) -> Settings:
     """Return what the settings file at `path` sets: lines of `name = value`; others are skipped.
+
+    Settings named in `without` are left out with one warning.
 
     A file that is not there sets nothing; a line that cannot be read is left out with one warning.
     """
@@ -69,6 +73,12 @@ def settings_from_file(path: Path) -> Settings:
         name, equals, value = line.partition("=")
         name = setting_name(name.strip()) or ""
         if not equals or not name or line.lstrip().startswith(("#", ";")):
+            continue
+        if name in without:
+            terminal.warn_once(
+                ("settings file", path, name),
+                f"{path}: {name} is ignored here; set it in $EPOCHAL_HOME/settings",
+            )
             continue
         try:
             settings.update({name: SETTINGS[name].checked(value.strip())})

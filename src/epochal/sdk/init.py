@@ -1,6 +1,7 @@
 """`init`: begins a run.
 
-Everything is made on this machine: no server is asked, nothing is waited for.  What cannot be done costs the
+Everything is made on this machine: no server is asked, nothing is waited for; what a server is to have, the
+sidecar sends.  What cannot be done costs the
 recording, not the training, except for arguments that make no sense, which raise.
 """
 
@@ -18,7 +19,11 @@ from epochal.errors import EpochalError, UsageError
 from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, check_run_id, generate_id
 from epochal.sdk import ending, previous, session
 from epochal.sdk.config import as_mapping, clean_key, from_yaml
-from epochal.sdk.environment_variables import settings_from_environment, settings_from_file
+from epochal.sdk.environment_variables import (
+    NEVER_FROM_FOLDERS,
+    settings_from_environment,
+    settings_from_file,
+)
 from epochal.sdk.metric import Metric, StepSync
 from epochal.sdk.names import default_name
 from epochal.sdk.previous import Previous
@@ -135,7 +140,8 @@ def merged_settings(
     environment = settings_from_environment(os.environ)
     _choose_volume(environment.given() | process.settings.given() | given)
     merged = settings_from_file(home(os.environ) / "settings")
-    for part in (settings_from_file(Path("epochal", "settings")), environment, process.settings):
+    here = settings_from_file(Path("epochal", "settings"), without=NEVER_FROM_FOLDERS)
+    for part in (here, environment, process.settings):
         merged._values.update(part._values)
         merged._unknown.update(part._unknown)
     merged.update(given)
@@ -202,12 +208,6 @@ def _previous_run(settings: Settings) -> Run | None:
 
 
 def _begin(settings: Settings, config: dict[str, object]) -> Run:
-    if settings.base_url:
-        terminal.info_once(
-            "base_url",
-            f"This version keeps runs on this machine and sends nothing to {settings.base_url}; "
-            "`epochal ui` shows them.",
-        )
     folder = session.runs_folder(settings)
     project = check_project(settings.project) if settings.project else DEFAULT_PROJECT
     entity = check_entity(settings.entity) if settings.entity else None
@@ -226,6 +226,10 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
     if settings.allow_val_change is None:
         settings.update({"allow_val_change": in_notebook()})
     run = _make(identity, settings, attributes, folder)
+    if settings.base_url and run._session.is_recorded:
+        from epochal.sdk.destination import destination_of  # slow to import, and not needed without a server
+
+        run._destination = destination_of(settings, home(os.environ))
     _fill(run, attributes, config, earlier)
     process.begin(run)
     if run._session.is_recorded:
@@ -344,7 +348,9 @@ def _greet(run: Run) -> None:
     if not terminal.show_info:
         return
     word = "Resuming run" if run.resumed else "Run"
-    where = run.url or "epochal ui"
+    where = run.url or (
+        "epochal ui" if not run.offline else f"epochal ui, or send it: epochal sync {run.sync_dir}"
+    )
     terminal.info(
         f"{word} {run.name} ({run.id}) of the project {run.project}, kept in {run._session.folder}\n"
         f"See it live: {where}"

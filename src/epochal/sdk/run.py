@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -17,7 +17,7 @@ from epochal.base.home import home
 from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY
 from epochal.runlog.format import RecordType
-from epochal.sdk import ending, metric
+from epochal.sdk import ending, metric, sidecar_process
 from epochal.sdk.config import Config, StaticConfig
 from epochal.sdk.later import LaterRunMethods
 from epochal.sdk.limits import MAX_CONFIG_BYTES
@@ -32,6 +32,9 @@ from epochal.sdk.settings import Settings
 from epochal.sdk.summary import Path_, Summary
 from epochal.sdk.terminal import terminal
 from epochal.sdk.values import encode, tidy
+
+if TYPE_CHECKING:
+    from epochal.sdk.destination import Destination
 
 MAX_TAG_CHARACTERS = 64
 
@@ -54,6 +57,7 @@ class Run(LaterRunMethods, RowLog):
         self._is_finished = False
         self._on_finish: list[Any] = []
         self._said = Said()
+        self._destination: Destination | None = None  # the server that the run is sent to
         self._log: Log = session.open_log("primary" if is_primary else "secondary", self._checkpoint)
         is_placed = is_primary and session.identity.mode != "shared"
         super().__init__(
@@ -79,8 +83,10 @@ class Run(LaterRunMethods, RowLog):
 
     @property
     def entity(self) -> str:
-        """The user or team; `local` where none was named."""
-        return self._session.identity.entity or DEFAULT_ENTITY
+        """The user or team: as named, else where the server puts it, as far as known; `local` without one."""
+        told = sidecar_process.entity_of(self._session.folder) if self._destination is not None else ""
+        known = self._destination.entity if self._destination is not None else ""
+        return self._session.identity.entity or told or known or DEFAULT_ENTITY
 
     @property
     def path(self) -> str:
@@ -200,7 +206,7 @@ class Run(LaterRunMethods, RowLog):
 
     @property
     def url(self) -> str | None:
-        """Where the run is seen, or None if no server of this machine runs or the run is not kept."""
+        """Where the run is seen: on the server it is sent to, else on this machine's, if one runs."""
         return self._url(f"{self.entity}/{self.project}/runs/{self.id}")
 
     @property
@@ -441,6 +447,8 @@ class Run(LaterRunMethods, RowLog):
     def _url(self, path: str) -> str | None:
         if self.disabled or self.offline:
             return None
+        if self._destination is not None:
+            return f"{self._destination.base_url}/{path}"
         server = address_of_server(home(os.environ) / "server")
         return None if server is None else f"{server}/{path}"
 

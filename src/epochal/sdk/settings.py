@@ -121,6 +121,13 @@ def choice(*allowed: str, **spellings: str) -> Callable[[object], str]:
     return read
 
 
+def _rate(value: object) -> float:
+    number = float(value)  # type: ignore[arg-type]
+    if not 0 <= number < float("inf"):
+        raise ValueError("a rate is not negative")
+    return number
+
+
 def _sampling_interval(value: object) -> float:
     return max(MIN_SAMPLING_INTERVAL_S, seconds(value))
 
@@ -203,9 +210,12 @@ class Settings:
     # Where it is kept
     root_dir = Setting[str | None](None, text, "Folder that gets the folder `epochal` with the run in it.")
     base_url = Setting[str | None](
-        None, text, "Address of a server; this version keeps runs on this machine."
+        None, text, "Address of the server that runs are sent to; `epochal login` sets it."
     )
-    api_key = Setting[str | None](None, text, "Key for that server; never taken from a W&B variable.")
+    api_key = Setting[str | None](None, text, "Key for that server, where `epochal login` kept none.")
+    x_upload_bytes_per_second = Setting[float](
+        0.0, _rate, "Bytes per second that sending may take at most; 0 for no cap."
+    )
     config_paths = Setting[tuple[str, ...]]((), words, "YAML files that config is read from first.")
     ignore_globs = Setting[tuple[str, ...]]((), words, "Files that are not uploaded.", acts=False)
 
@@ -242,7 +252,14 @@ class Settings:
         "Rows that may wait in memory while the disk refuses or is slow, counted as 6,711 bytes each.",
     )
     finish_timeout = Setting[float](
-        10.0, seconds, "Seconds that `finish` waits at most for values still on a device and a slow disk."
+        10.0,
+        seconds,
+        "Seconds without progress after which `finish` stops waiting for a device, a slow disk or a server.",
+    )
+    finish_total_timeout = Setting[float](
+        14.0,
+        seconds,
+        "Seconds after which `finish` stops waiting for a server even though that is taking rows.",
     )
     init_timeout = Setting[float](90.0, seconds, "Accepted; `init` waits for nothing.", acts=False)
     summary_timeout = Setting[float](60.0, seconds, "Accepted; the summary is read from a file.", acts=False)

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,7 @@ CHECK_EVERY_S = 5.0  # how often `check` looks, at most
 # A machine that cannot keep a sidecar alive (no memory, a killer of unknown processes) is not asked for ever.
 MAX_STARTS_PER_MINUTE = 6
 _MAX_PENDING_BYTES = 1 << 20
+_RECEIVE_BYTES = 1 << 16
 _SEND_FLAGS = _socket.MSG_DONTWAIT | getattr(_socket, "MSG_NOSIGNAL", 0)
 # Job signals are for the trainer.  Ignored from before the first instruction of the sidecar on.
 _TRAPPED = "HUP INT QUIT TERM USR1 USR2 ALRM TSTP TTIN TTOU XCPU PIPE"
@@ -61,6 +63,8 @@ class _Link:
         self.pending = b""  # what the socket did not take yet
         self.next_check = 0.0
         self.starts: list[float] = []
+        self.inbox = b""  # the beginning of a line
+        self.uploads: dict[str, Mapping[str, Any]] = {}  # by folder, what the sidecar last said of sending
 
     def attach(self, folder: str, settings: Mapping[str, object]) -> None:
         self.runs[folder] = dict(settings)
@@ -80,17 +84,36 @@ class _Link:
         self.next_check = time.monotonic() + CHECK_EVERY_S
         if self.runs and not (self.is_alive() and self.send(b"")):
             self.restart()
+        for folder in self.uploads.keys() & self.runs.keys():
+            if self.uploads[folder].get("why"):
+                self.say_trouble(folder)
+
+    def say_trouble(self, folder: str) -> None:
+        from epochal.sdk import sending  # only ever needed where there is a server
+
+        server = str(self.runs[folder].get("base_url"))
+        sending.say_trouble(folder, server, self.uploads[folder])
 
     def is_alive(self) -> bool:
-        """Tell whether a sidecar is at the other end; costs two system calls."""
+        """Tell whether a sidecar is at the other end; costs two system calls.  Reads what it says."""
         if self.socket is None or not self.is_ours():
             return False
         try:
-            return self.socket.recv(1, _socket.MSG_DONTWAIT | _socket.MSG_PEEK) != b""
+            while data := self.socket.recv(_RECEIVE_BYTES, _socket.MSG_DONTWAIT):
+                self.receive(data)
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
             return False
+        return False
+
+    def receive(self, data: bytes) -> None:
+        """Take in what the sidecar says: lines of JSON, each of the sending of one run."""
+        *lines, self.inbox = (self.inbox + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
+                said = msgspec.json.decode(line)
+                self.uploads[str(said["upload"])] = said
 
     def is_ours(self) -> bool:
         """Tell whether our descriptor is still our socket.
@@ -135,7 +158,7 @@ class _Link:
             self.send(_open_line(folder, settings))
 
     def close(self) -> None:
-        self.pending = b""
+        self.pending = self.inbox = b""
         if self.socket is not None:
             if self.is_ours():
                 self.socket.close()
@@ -147,6 +170,7 @@ class _Link:
         """In a forked child: let go of the line, which is the parent's."""
         self.close()
         self.runs.clear()
+        self.uploads.clear()
 
 
 _link: _Link | None = None
@@ -161,8 +185,9 @@ def attach(folder: Path, settings: Mapping[str, object]) -> None:
     Args:
         folder: of the run, with the run log of the trainer in it already.
         settings: plain values; read are `sampling_interval` (seconds between system samples, 15),
-            `disable_stats`, `disable_meta`, `disable_git`, `save_requirements`, `disk_paths` and
-            `gpu_device_ids`.  Others are ignored.
+            `disable_stats`, `disable_meta`, `disable_git`, `save_requirements`, `disk_paths`,
+            `gpu_device_ids`, and of the server that the run is sent to `base_url`, `api_key` and
+            `upload_bytes_per_s`.  Others are ignored.
     """
     with contextlib.suppress(Exception), _lock:  # Law 1: a run without a sidecar is still a run.
         _this_process().attach(_absolute(folder), settings)
@@ -190,6 +215,30 @@ def check() -> None:
         return
     with contextlib.suppress(Exception), _lock:
         _this_process().check()
+
+
+def upload_of(folder: Path) -> Mapping[str, Any] | None:
+    """Return what the sidecar last said of sending the run in `folder`; None if nothing, or it is gone.
+
+    The keys are those of epochal.sidecar.uploads.UploadState.
+    """
+    with contextlib.suppress(Exception), _lock:
+        link = _this_process()
+        return link.uploads.get(_absolute(folder)) if link.is_alive() else None
+    return None
+
+
+def entity_of(folder: Path) -> str:
+    """Return where the server put the run in `folder`; empty until it said so."""
+    said = _link.uploads.get(_absolute(folder)) if _link is not None else None
+    return str(said.get("entity") or "") if said is not None else ""
+
+
+def is_there() -> bool:
+    """Tell whether this process has a sidecar that lives."""
+    with contextlib.suppress(Exception), _lock:
+        return _this_process().is_alive()
+    return False
 
 
 def _this_process() -> _Link:

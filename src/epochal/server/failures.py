@@ -6,13 +6,14 @@ clients (a bug, a traceback) stays in the server's log under a number that the c
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 from collections.abc import Mapping
 
 import msgspec
 
-from epochal.errors import EpochalError, UnsupportedError, UsageError
+from epochal.errors import DamagedStoreError, DiskFullError, EpochalError, UnsupportedError, UsageError
 
 logger = logging.getLogger("epochal.server")
 
@@ -89,6 +90,21 @@ def status_and_failure(error: BaseException) -> tuple[int, Failure]:
         return 400, Failure(code="unsupported", message=str(error))
     if isinstance(error, UsageError):
         return 400, Failure(code="bad_request", message=str(error))
+    if isinstance(error, DamagedStoreError):
+        # Once more for whoever runs the server, who may not be the one who asked.
+        logger.error("%s", error)
+        return 500, Failure(
+            code="store_damaged",
+            message=str(error),
+            hint="Other runs are not affected. On the server's machine, `epochal store check` says what is "
+            "damaged, and `epochal store repair` mends what can be mended.",
+        )
+    if isinstance(error, DiskFullError) or _is_full(error):
+        return 507, Failure(
+            code="disk_full",
+            message="The server's disk is full, so nothing more can be stored for now.",
+            hint="Nothing that was acknowledged is lost. Free some space there; what waits is sent again.",
+        )
     number = secrets.token_hex(4)
     logger.error("request failed, number %s", number, exc_info=error)
     return 500, Failure(
@@ -96,6 +112,10 @@ def status_and_failure(error: BaseException) -> tuple[int, Failure]:
         message=f"Something went wrong inside the server (number {number}).",
         hint="The server's own output has the details under that number.",
     )
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def encode_failure(failure: Failure) -> bytes:

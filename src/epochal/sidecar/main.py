@@ -14,7 +14,6 @@ import signal
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +21,17 @@ from epochal.sidecar import provenance
 from epochal.sidecar.messages import Line, LineBuffer
 from epochal.sidecar.system import nvidia
 from epochal.sidecar.trainer import End, Trainer
+from epochal.sidecar.uploads import Uploads
 from epochal.sidecar.watched_run import WatchedRun
 
 IDLE_S = 30.0  # without a run; the next init() of a loop over many runs finds the sidecar still there
 PROVENANCE_PATIENCE_S = 3.0  # how long a run's end waits for git and the like
 AT_EXIT_PATIENCE_S = 5.0  # how long a run closed at exit waits for the exit code of its process
 NO_PIDFD_CHECK_S = 0.5
+_UPLOAD_CHECK_S = 0.5
 _IGNORED = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "TSTP", "TTIN", "TTOU", "XCPU", "PIPE")
 _RECEIVE_BYTES = 1 << 16
+_MAX_UNSENT_BYTES = 1 << 16
 
 
 def main(trainer_pid: int, socket_fd: int, pidfd: int) -> None:
@@ -68,6 +70,9 @@ class Sidecar:
         self._buffer = LineBuffer()
         self._runs: dict[str, WatchedRun] = {}
         self._provenance: Provenance | None = None
+        self._telling = threading.Lock()
+        self._unsent = b""  # what the socket did not take of our lines
+        self._uploads = Uploads(clock, self._tell)
         self._idle_since = clock()
         self._is_connected = True
         self._noted: set[str] = set()  # errors
@@ -82,12 +87,15 @@ class Sidecar:
             self._poller.poll(max(0.0, self._next_due() - self._clock()) * 1000)
             self._receive()
             self._tick_all()
-            if not self._runs and self._is_of_no_use() and self._leave():
-                return
+            is_idle = not self._runs and not self._uploads.is_busy()
+            if is_idle and self._is_of_no_use() and self._leave():
+                break
         self._receive()
-        end = self._trainer.end()
-        for folder in list(self._runs):
-            self._end_run(folder, end)
+        if self._runs:
+            end = self._trainer.end()
+            for folder in list(self._runs):
+                self._end_run(folder, end)
+        self._uploads.drain()
 
     def stop(self) -> None:
         """End what still runs on our behalf."""
@@ -102,6 +110,8 @@ class Sidecar:
     def _next_due(self) -> float:
         now = self._clock()
         due = [now + IDLE_S + 1.0]
+        if not self._runs and self._uploads.is_busy():
+            due.append(now + _UPLOAD_CHECK_S)
         due += [run.next_due() for run in self._runs.values()]
         due += [run.closing_at + AT_EXIT_PATIENCE_S for run in self._runs.values() if run.closing_at]
         if self._pidfd < 0 and not self._is_connected:
@@ -132,6 +142,8 @@ class Sidecar:
             else:
                 self._runs[line.close].closing_at = self._clock()
                 self._runs[line.close].at_exit = True
+                # What the trainer wrote can be sent already; how it ends is known when it has.
+                self._uploads.close(line.close, is_last=False)
 
     def _open(self, folder: str, line: Line) -> None:
         try:
@@ -141,6 +153,7 @@ class Sidecar:
         self._runs[folder] = run
         if self._provenance is None:
             self._provenance = Provenance(line)
+        self._uploads.open(folder, line.settings)
         run.add_metadata({**provenance.of_trainer(line.facts), **provenance.of_machine()})
         self._guarded(run, lambda: run.tick(self._gpus()))
 
@@ -165,6 +178,7 @@ class Sidecar:
             self._provenance.wait(PROVENANCE_PATIENCE_S)
             self._guarded(run, lambda: self._provenance.give(run) if self._provenance else None)
         self._guarded(run, lambda: run.end(end))
+        self._uploads.close(folder, is_last=True)
 
     def _gpus(self) -> nvidia.NvidiaGpus | None:
         return self._provenance.gpus if self._provenance is not None else None
@@ -179,11 +193,30 @@ class Sidecar:
         self._receive()
         return not self._runs
 
+    def _tell(self, line: bytes) -> None:
+        """Send a line to the trainer, which reads when it comes by.
+
+        One that does not read for very long misses the news, which is never more than a help.
+        """
+        with self._telling:
+            data = self._unsent + line
+            if len(data) > _MAX_UNSENT_BYTES:
+                return
+            try:
+                sent = self._line.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                return
+            self._unsent = data[sent:]
+
     def _guarded(self, run: WatchedRun, action: Callable[[], object]) -> None:
         """Do `action`; what goes wrong with one run is noted beside it, once, and leaves the others alone."""
         try:
             action()
         except Exception as error:  # noqa: BLE001 - nobody else would see it
+            import traceback  # 3 ms of every start, for what hardly ever happens
+
             text = traceback.format_exc()
             if isinstance(error, FileNotFoundError) or text in self._noted:
                 return  # Somebody deleted the run while it runs; or the same thing every second.

@@ -6,7 +6,7 @@ never touches single values.  The layout is described in docs/formats/block.md.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import zstandard
@@ -19,6 +19,7 @@ VERSION = 1
 MAX_DECODED_BYTES = 1 << 30
 
 ColumnKind = Literal["f", "i", "b", "v"]
+T = TypeVar("T")
 
 
 class BlockId(msgspec.Struct, frozen=True):
@@ -74,8 +75,24 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return BlockId(self.run_id, self.writer, self.first_offset, self.end_offset)
 
 
+class _WithoutRows(msgspec.Struct, frozen=True, kw_only=True):
+    """What a block holds beside rows and columns, which are skipped and not decoded."""
+
+    run_id: RunId
+    project: str
+    entity: str | None
+    writer: WriterId
+    kind: Literal["primary", "secondary", "sidecar"]
+    first_offset: int
+    end_offset: int
+    placed: list[tuple[int, int, int]] = []
+    records: list[tuple[int, list[object]]] = []
+    losses: list[Loss] = []
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
+_decoder_without_rows = msgspec.msgpack.Decoder(_WithoutRows)
 
 
 def encode(block: Block, *, level: int = 1) -> bytes:
@@ -91,11 +108,17 @@ def decode(data: bytes, *, max_bytes: int = MAX_DECODED_BYTES) -> Block:
         BlockError: `data` is not a block, is damaged, is of a newer version, or would unpack to more than
             `max_bytes`.
     """
-    try:
-        unpacked_size(data, max_bytes=max_bytes)
-        return _decoder.decode(zstandard.ZstdDecompressor().decompress(memoryview(data)[4:]))
-    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BlockError(f"a damaged block: {error}") from error
+    return _decoded(data, _decoder, max_bytes)
+
+
+def decode_without_rows(data: bytes) -> Block:
+    """Return the block in `data` as if it had no rows, at the cost of its other records.
+
+    Raises:
+        BlockError: as `decode`.
+    """
+    rest = _decoded(data, _decoder_without_rows, MAX_DECODED_BYTES)
+    return Block(**msgspec.structs.asdict(rest), n_rows=0, steps=(0, 1), times=b"")
 
 
 def unpacked_size(data: bytes, *, max_bytes: int = MAX_DECODED_BYTES) -> int:
@@ -115,3 +138,11 @@ def unpacked_size(data: bytes, *, max_bytes: int = MAX_DECODED_BYTES) -> int:
     if not 0 <= size <= max_bytes:
         raise BlockError(f"a block of {size} bytes unpacked; at most {max_bytes} are accepted")
     return size
+
+
+def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[T], max_bytes: int) -> T:
+    unpacked_size(data, max_bytes=max_bytes)
+    try:
+        return decoder.decode(zstandard.ZstdDecompressor().decompress(memoryview(data)[4:]))
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BlockError(f"a damaged block: {error}") from error

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from epochal.ids import RunId, WriterId
-from epochal.runlog.columns import ColumnKind, KeyColumn, LoggedRow, columns_of, little_endian
 from epochal.runlog.format import MAGIC, Header, RecordType
-from epochal.runlog.reader import Frame, LostRange
+from epochal.runlog.reader import Batch, Frame, LostRange
 from epochal.wire.block import Block, Column, Loss
+from epochal.wire.gather import Gathered, GatheredColumn, gather, gather_records
 
-# Plain integers: comparing with a member of an enum costs more than everything else about a row.
-_ROW, _UNPLACED_ROW = int(RecordType.ROW), int(RecordType.UNPLACED_ROW)
-_CHECKPOINT = int(RecordType.CHECKPOINT)
-_BEYOND_64_BITS = 2**63
+
+def block_of_batch(
+    header: Header,
+    batch: Batch,
+    losses: Sequence[LostRange],
+    *,
+    first_offset: int,
+    end_offset: int,
+) -> Block:
+    """Return the block of `batch`, which is of all whole frames from `first_offset` to `end_offset`.
+
+    Args:
+        header: of the file; a block that begins at offset 0 gets it as its first record.
+        batch: what the reader gave.
+        losses: inside the range.
+        first_offset: of the first frame, or of the loss that comes before it; 0 at the beginning.
+        end_offset: where the reader goes on.
+    """
+    rows = gather(batch.payloads)
+    if first_offset == 0:
+        rows.records.insert(0, (0, header_frame(header, end_offset).record))
+    return _block(header, rows, losses, first_offset, end_offset)
 
 
 def build_block(
@@ -27,53 +47,9 @@ def build_block(
     first_offset: int,
     end_offset: int,
 ) -> Block:
-    """Return the block of `frames`, which are all whole frames from `first_offset` to `end_offset`.
-
-    Args:
-        header: of the file.
-        losses: inside the range.
-        first_offset: of the first frame, or of the loss that comes before it.
-        end_offset: where the reader goes on.
-    """
-    rows, unplaced, records = _sorted_out(frames)
-    columns, times = columns_of(rows)
-    return Block(
-        run_id=RunId(header.run_id),
-        project=header.project,
-        entity=header.entity,
-        writer=WriterId(header.writer),
-        kind=header.kind,
-        first_offset=first_offset,
-        end_offset=end_offset,
-        n_rows=len(rows),
-        steps=_steps([row[0] for row in rows]),
-        times=little_endian("d", times),
-        unplaced=bytes(unplaced) if any(unplaced) else None,
-        columns=[_encoded(column) for column in columns],
-        records=records,
-        losses=[Loss(*loss) for loss in losses],
-    )
-
-
-def _sorted_out(
-    frames: Sequence[Frame],
-) -> tuple[list[LoggedRow], bytearray, list[tuple[int, list[object]]]]:
-    """Return the rows, whether each is unplaced, and the other records with the rows before each.
-
-    Once a logged row, so with plain tuples and as few calls as can be.
-    """
-    rows: list[Any] = []
-    unplaced = bytearray()
-    records: list[tuple[int, list[object]]] = []
-    take, mark = rows.append, unplaced.append
-    for _, _, record in frames:
-        kind = record[0]
-        if kind in (_ROW, _UNPLACED_ROW) and _is_row(record):
-            take((record[2], record[1], record[3]))
-            mark(kind == _UNPLACED_ROW)
-        elif kind != _CHECKPOINT:  # It repeats what other records say.
-            records.append((len(rows), record))
-    return rows, unplaced, records
+    """Return the block of `frames`, as `block_of_batch`; the header is one of them."""
+    rows = gather_records([frame.record for frame in frames])
+    return _block(header, rows, losses, first_offset, end_offset)
 
 
 def header_frame(header: Header, end_offset: int) -> Frame:
@@ -86,31 +62,44 @@ def header_frame(header: Header, end_offset: int) -> Frame:
     return Frame(len(MAGIC), end_offset, record)
 
 
-def _is_row(record: list[Any]) -> bool:
-    """A row of the shape that every version writes; anything else is carried along as a record."""
-    return (
-        len(record) >= 4
-        and type(record[1]) is float
-        and type(record[2]) is int
-        and record[2] < _BEYOND_64_BITS
-        and type(record[3]) is dict
+def _block(
+    header: Header, rows: Gathered, losses: Sequence[LostRange], first_offset: int, end_offset: int
+) -> Block:
+    return Block(
+        run_id=RunId(header.run_id),
+        project=header.project,
+        entity=header.entity,
+        writer=WriterId(header.writer),
+        kind=header.kind,
+        first_offset=first_offset,
+        end_offset=end_offset,
+        n_rows=rows.n_rows,
+        steps=_steps(rows.steps),
+        times=_little_endian(rows.times),
+        unplaced=rows.unplaced,
+        columns=[_encoded(column) for column in rows.columns],
+        records=rows.records,
+        losses=[Loss(*loss) for loss in losses],
     )
 
 
-def _steps(steps: list[int]) -> tuple[int, int] | bytes:
+def _steps(steps: array[int]) -> tuple[int, int] | bytes:
     if not steps:
         return (0, 1)
     stride = steps[1] - steps[0] if len(steps) > 1 else 1
-    if stride and steps == list(range(steps[0], steps[0] + stride * len(steps), stride)):
+    if stride and steps.tolist() == list(range(steps[0], steps[0] + stride * len(steps), stride)):
         return (steps[0], stride)
-    return little_endian("q", steps)
+    return _little_endian(steps)
 
 
-_TYPECODES: dict[ColumnKind, Literal["d", "q", "B"]] = {"f": "d", "i": "q", "b": "B"}
+def _encoded(column: GatheredColumn) -> Column:
+    rows = None if column.rows is None else _little_endian(array("I", column.rows))
+    values = column.values if column.kind == "v" else _little_endian(column.values)
+    return Column(column.key, column.kind, rows, values)
 
 
-def _encoded(column: KeyColumn) -> Column:
-    rows = None if column.rows is None else little_endian("I", column.rows)
-    if column.kind == "v":
-        return Column(column.key, column.kind, rows, list(column.values))
-    return Column(column.key, column.kind, rows, little_endian(_TYPECODES[column.kind], column.values))
+def _little_endian(numbers: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()

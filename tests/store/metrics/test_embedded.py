@@ -274,6 +274,61 @@ def test_a_deleted_run_leaves_nothing_behind(store: EmbeddedMetricStore, new_jou
     }
 
 
+def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def file_bytes(store: EmbeddedMetricStore) -> int:
+    return store.path.stat().st_size
+
+
+def test_a_deleted_runs_space_goes_back_to_the_disk_while_others_go_on(
+    tmp_path: Path, new_journal: type[Journal]
+) -> None:
+    store = EmbeddedMetricStore(tmp_path / "m.db")
+    rng = np.random.default_rng(5)
+    for block in dense_blocks(rng.standard_normal(1_000_000)):
+        store.append([block])
+    wait_until(lambda: file_bytes(store) > 10_000_000)
+    before = file_bytes(store)
+
+    store.delete_run(R1)
+    assert store.sizes() == {}
+    journal, n_rows = new_journal("r2"), 0
+    while file_bytes(store) > before / 3:
+        store.append([journal.block([(n_rows, 0.0, {"a": float(n_rows)})])])
+        n_rows += 1
+        assert n_rows < 100_000
+        time.sleep(0.001)
+
+    assert [row.step for row in store.scan_rows(RunId("r2"))] == list(range(n_rows))
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    connection.close()
+
+
+def test_blocks_released_after_the_last_compaction_give_their_space_back_too(
+    store: EmbeddedMetricStore, new_journal: type[Journal]
+) -> None:
+    """The metadata of a run that ended releases its last blocks, and no further block comes."""
+    journal = new_journal()
+    store.append([journal.block([(step, 0.0, {"a": step / 7}) for step in range(1000)])])
+    store.compact()
+    before = store.sizes()[R1]
+
+    store.release(R1, W1, journal.offset)
+    store.compact()
+
+    assert store.sizes()[R1] < before / 1.5
+    assert list(store.blocks_from(R1, W1, 0)) == []
+    assert sum(1 for _ in store.scan_rows(R1)) == 1000
+
+
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "m.db"
     EmbeddedMetricStore(path).close()

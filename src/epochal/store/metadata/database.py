@@ -15,8 +15,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from epochal.base.sqlite_errors import meaning
 from epochal.errors import DataFolderError
 from epochal.store.metadata import migrate
 from epochal.store.metadata.api_keys import ApiKeys
@@ -63,15 +65,31 @@ class Metadata:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection in a transaction: on the disk at the end, undone by an exception."""
-        with self._write_lock, self._writing.begin() as connection:
+        """Give a connection in a transaction: on the disk at the end, undone by an exception.
+
+        Raises:
+            DiskFullError: there is no room; nothing was changed.
+            DamagedStoreError: the file is damaged.
+        """
+        with self._write_lock, self._told_apart(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the store, whatever is written meanwhile."""
-        with self._reading.begin() as connection:
+        with self._told_apart(), self._reading.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """Turn what SQLite says about the file and its disk into errors that say what to do."""
+        try:
+            yield
+        except DBAPIError as error:
+            told = meaning(error.orig, self.path)
+            if told is None:
+                raise
+            raise told from error
 
     def close(self) -> None:
         """Close every connection."""

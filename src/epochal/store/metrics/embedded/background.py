@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from epochal.errors import DamagedStoreError, DiskFullError
 from epochal.store.metrics.embedded.compactor import MAX_PASS_VALUES
 
 _log = logging.getLogger(__name__)
@@ -19,9 +20,12 @@ DUE_BLOCKS = 64
 # With many keys it may wait longer, so that each key has so many new points on average: a chunk is a row of
 # the file, and ten thousand of them cost the same for one point each as for a hundred.
 DUE_POINTS_A_KEY = 256
+WIDE_KEYS = 1000
 # A run that is quiet for so long is brought into chunks whatever it has.
 IDLE_S = 10.0
-_RETRY_S = 30.0
+# A run that could not be compacted is tried again after so long, then ever later.
+_FIRST_RETRY_S = 30.0
+_LAST_RETRY_S = 3600.0
 
 
 class Backlog(msgspec.Struct):
@@ -31,11 +35,14 @@ class Backlog(msgspec.Struct):
     n_values: int = 0
     n_keys: int = 0  # of its widest block
     last_append: float = 0.0  # monotonic seconds
+    retry_at: float = 0.0  # monotonic seconds: not before, since it failed
+    retry_s: float = 0.0  # the last wait after a failure
 
-    def is_due(self) -> bool:
-        """Return whether to compact now, whether the run is quiet or not."""
+    def due_at(self, now: float) -> float:
+        """Return when to compact, monotonic seconds; `now` or earlier if it has enough."""
         enough = min(max(DUE_VALUES, DUE_POINTS_A_KEY * self.n_keys), MAX_PASS_VALUES)
-        return self.n_values >= enough or (self.n_blocks >= DUE_BLOCKS and self.n_keys < 1000)
+        has_enough = self.n_values >= enough or (self.n_blocks >= DUE_BLOCKS and self.n_keys < WIDE_KEYS)
+        return max(now if has_enough else self.last_append + IDLE_S, self.retry_at)
 
 
 class Background:
@@ -45,6 +52,7 @@ class Background:
         compact: brings a run into chunks, given its number.
         tidy: does a little of what else there is to do; says whether there was any.
         clock: monotonic seconds.
+        retry_s: a run that could not be compacted is tried again after so long, then ever later.
     """
 
     def __init__(
@@ -52,12 +60,15 @@ class Background:
         compact: Callable[[int], None],
         tidy: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        retry_s: float = _FIRST_RETRY_S,
     ) -> None:
+        self._retry_s = retry_s
         self._compact, self._tidy, self._clock = compact, tidy, clock
         self._backlogs: dict[int, Backlog] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_untidy = True
+        self._tidy_at = self._tidy_retry_s = 0.0  # as of a backlog
         self._is_stopped = False
 
     def is_stopped(self) -> bool:
@@ -99,29 +110,61 @@ class Background:
 
     def _work(self) -> None:
         while not self._is_stopped:
-            run_no = self._next()
-            try:
-                if run_no is not None:
-                    self._compact(run_no)
-                elif self._is_untidy and not self._is_stopped:
-                    self._is_untidy = self._tidy()
-            except Exception:  # noqa: BLE001
-                # A full disk, or one damaged run: others go on, and this one is tried again.
-                _log.exception("a run could not be compacted; its blocks stay as they are")
-                with self._changed:
-                    self._changed.wait(_RETRY_S)
+            run_no, backlog = self._next()
+            if run_no is not None:
+                self._try_compact(run_no, backlog)
+            elif not self._is_stopped:
+                self._try_tidy()
 
-    def _next(self) -> int | None:
+    def _try_compact(self, run_no: int, backlog: Backlog) -> None:
+        try:
+            self._compact(run_no)
+        except Exception as error:  # noqa: BLE001
+            # A full disk, or one damaged run: others go on, and this one is tried again.
+            _tell("history could not be brought into chunks and stays in blocks", error)
+            with self._changed:
+                wait_s = self._longer(backlog.retry_s)
+                again = self._backlogs.setdefault(run_no, backlog)
+                again.retry_s, again.retry_at = wait_s, self._clock() + wait_s
+                if again is not backlog:
+                    again.n_blocks += backlog.n_blocks
+                    again.n_values += backlog.n_values
+
+    def _try_tidy(self) -> None:
+        # Before, so that what comes up meanwhile is not forgotten.
+        self._is_untidy = False
+        try:
+            is_more = self._tidy()
+        except Exception as error:  # noqa: BLE001  as above
+            _tell("space could not be given back", error)
+            self._tidy_retry_s = self._longer(self._tidy_retry_s)
+            self._tidy_at = self._clock() + self._tidy_retry_s
+            is_more = True
+        else:
+            self._tidy_retry_s = 0.0
+        self._is_untidy = self._is_untidy or is_more
+
+    def _longer(self, wait_s: float) -> float:
+        return min(max(2 * wait_s, self._retry_s), _LAST_RETRY_S)
+
+    def _next(self) -> tuple[int | None, Backlog]:
         """Wait for a run that is due and return it, None if there is something else to do."""
         with self._changed:
             while not self._is_stopped:
                 now = self._clock()
-                for run_no, backlog in self._backlogs.items():
-                    if backlog.is_due() or now - backlog.last_append >= IDLE_S:
-                        del self._backlogs[run_no]
-                        return run_no
-                if self._is_untidy:
-                    return None
-                waits = [IDLE_S - (now - backlog.last_append) for backlog in self._backlogs.values()]
-                self._changed.wait(max(0.01, min(waits)) if waits else None)
-            return None
+                due = {run_no: backlog.due_at(now) for run_no, backlog in self._backlogs.items()}
+                for run_no, at in due.items():
+                    if at <= now:
+                        return run_no, self._backlogs.pop(run_no)
+                if self._is_untidy and self._tidy_at <= now:
+                    return None, Backlog()
+                times = [*due.values(), *([self._tidy_at] if self._is_untidy else [])]
+                self._changed.wait(max(0.01, min(times) - now) if times else None)
+            return None, Backlog()
+
+
+def _tell(what: str, error: Exception) -> None:
+    if isinstance(error, (DamagedStoreError, DiskFullError)):
+        _log.error("%s: %s", what, error)
+    else:
+        _log.exception(what)

@@ -101,14 +101,17 @@ class Table:
                 self.others.setdefault(column.key, []).append(column)
                 self.n_bytes += _size_of_others(column)
             else:
-                by_rows.setdefault(column.rows, []).append(column)
+                of_rows = by_rows.get(column.rows)
+                if of_rows is None:
+                    of_rows = by_rows[column.rows] = []
+                of_rows.append(column)
         for rows, of_rows in by_rows.items():
             self._add_sheet(rows, of_rows, key_sets)
 
     def _add_sheet(self, rows: bytes | None, columns: Sequence[Column], key_sets: KeySets) -> None:
         keys, is_new = key_sets.of(tuple([column.key for column in columns]))
         kinds = bytes([_KINDS[column.kind] for column in columns])
-        data = b"".join([_words(column) for column in columns])
+        data = b"".join([_words(c) if c.kind == "b" else cast("bytes", c.values) for c in columns])
         words = np.frombuffer(data, "<i8").reshape(len(columns), -1)
         self.n_bytes += len(data) + len(kinds) + is_new * _NAME_BYTES * len(columns)
         self.sheets.append(Sheet(keys, kinds, words, None if rows is None else np.frombuffer(rows, "<u4")))
@@ -214,7 +217,7 @@ class _Group:
         self.axis()
         if self._stacked is None and len(self._parts) > 1:
             stacked = np.concatenate([sheet.words for _, _, sheet in self._parts], axis=1)
-            self._stacked = stacked if self._index is None else stacked[:, self._index]
+            self._stacked = stacked if self._index is None else stacked.take(self._index, axis=1)
 
 
 class Tail:
@@ -291,8 +294,8 @@ class Tail:
 
 
 def _words(column: Column) -> bytes:
-    values = cast("bytes", column.values)
-    return np.frombuffer(values, np.uint8).astype("<i8").tobytes() if column.kind == "b" else values
+    """Return booleans as 64-bit words."""
+    return np.frombuffer(cast("bytes", column.values), np.uint8).astype("<i8").tobytes()
 
 
 def _rows_of(table: Table, sheet: Sheet) -> NDArray[np.integer]:
@@ -364,8 +367,8 @@ def _check_column(column: Column, n_rows: int) -> None:
 def n_values(block: Block) -> int:
     """Return about how many single values the block holds."""
     n = block.n_rows
-    for column in block.columns:
-        n += len(column.values) // _ITEM_BYTES.get(column.kind, 1)
+    for kind, item_bytes in (*_ITEM_BYTES.items(), ("v", 1)):
+        n += sum([len(column.values) for column in block.columns if column.kind == kind]) // item_bytes
     for _, record in block.records:
         if is_sample(record):
             n += len(cast("dict[str, object]", record[2]))

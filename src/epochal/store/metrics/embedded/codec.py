@@ -101,7 +101,8 @@ def _decode(data: memoryview, dtype_code: int, encoding: int, n: int) -> Array:
 
 
 def _planes(array: NDArray[np.generic]) -> bytes:
-    return array.view(np.uint8).reshape(-1, array.itemsize).T.tobytes()
+    # A key's values may be one column of a table of many keys.
+    return np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize).T.tobytes()
 
 
 def _compress(data: bytes) -> bytes:

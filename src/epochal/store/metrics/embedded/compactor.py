@@ -10,20 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from epochal.store.metrics.contract import Stream
-from epochal.store.metrics.embedded.blocks import (
-    CONSOLE_RECORD,
-    SYSTEM_RECORD,
-    Tail,
-    TailBlock,
-)
+from epochal.store.metrics.embedded.blocks import Tail, TailBlock
 from epochal.store.metrics.embedded.checksum import seal
 from epochal.store.metrics.embedded.chunks import (
     NUMBERS,
@@ -32,35 +25,19 @@ from epochal.store.metrics.embedded.chunks import (
     SeriesRow,
     encode_axis,
 )
-from epochal.store.metrics.embedded.editing import Edit, edit_series
+from epochal.store.metrics.embedded.editing import Edit, NewChunk, edit_series
 from epochal.store.metrics.embedded.keys import better_type, type_of_points
 from epochal.store.metrics.embedded.points import Points
 from epochal.store.metrics.embedded.pyramid import Axis
 from epochal.store.metrics.embedded.snapshot import STREAM_NUMBERS, RunRow, Snapshot, Snapshots
-from epochal.wire.block import Block, encode
+from epochal.store.metrics.embedded.writing import FileWriter, Pace
 
-Transaction = Callable[[], AbstractContextManager[sqlite3.Connection]]
-
-# Values looked at in one pass over a run; they and their blocks are in memory together.
+# What one pass over a run takes at most; values and what is made of them are in memory together.
 MAX_PASS_VALUES = 4_000_000
+MAX_PASS_BYTES = 64 << 20
 # One transaction holds ingest up for a few milliseconds with so much to write.
 _BATCH_BYTES = 2 << 20
-_BATCH_CHUNKS = 300
-_BATCH_SERIES = 1000
-
-
-_PURGED_ROWS = 200
-_PURGED_PAGES = 2000
-_PURGES = (
-    "DELETE FROM axes WHERE axis_no IN (SELECT axis_no FROM axes WHERE run_no = ? LIMIT ?)",
-    "DELETE FROM blocks WHERE block_no IN (SELECT block_no FROM blocks JOIN writers USING (writer_no) "
-    "WHERE writers.run_no = ? LIMIT ?)",
-    "DELETE FROM console_open WHERE (writer_no, stream) IN (SELECT writer_no, stream FROM console_open "
-    "JOIN writers USING (writer_no) WHERE run_no = ? LIMIT ?)",
-    "DELETE FROM console WHERE (run_no, sequence, part) IN "
-    "(SELECT run_no, sequence, part FROM console WHERE run_no = ? LIMIT ? * 10)",
-    "DELETE FROM writers WHERE writer_no IN (SELECT writer_no FROM writers WHERE run_no = ? LIMIT ?)",
-)
+_BATCH_SERIES = 500
 
 Number = TypeVar("Number", int, float)
 
@@ -76,82 +53,47 @@ class Compactor:
 
     Args:
         snapshots: to read by.
-        transaction: gives a connection in a write transaction, alone.
+        writer: to write by.
         is_stopped: asked between series; work ends early when it says so.
     """
 
-    def __init__(
-        self,
-        snapshots: Snapshots,
-        transaction: Transaction,
-        is_stopped: Callable[[], bool],
-    ) -> None:
-        self._snapshots, self._transaction, self._is_stopped = snapshots, transaction, is_stopped
+    def __init__(self, snapshots: Snapshots, writer: FileWriter, is_stopped: Callable[[], bool]) -> None:
+        self._snapshots, self._writer, self._is_stopped = snapshots, writer, is_stopped
+        self.pace = Pace(first=150, least=30, most=600)  # of chunks in one transaction
 
-    def compact(self, run_no: int) -> list[int]:
-        """Bring a run's oldest blocks into chunks, as many as one pass may; return their numbers.
+    def compact(self, run_no: int) -> tuple[list[int], bool]:
+        """Bring a run's oldest blocks into chunks, as many as one pass may.
 
-        Early (stopped, deleted run) or nothing to do: an empty list.
+        Returns:
+            Their numbers, and whether there were more than one pass may take.  Early (stopped, deleted run)
+            or nothing to do: no numbers.
         """
         with self._snapshots.open() as snapshot:
             run = snapshot.run_numbered(run_no)
-            block_nos = _pass_of(snapshot, run_no, run.through) if run is not None else []
-            if run is None or not block_nos:
-                return []
-            blocks = [(no, snapshot.block(no)) for no in block_nos]
+            if run is None:
+                return [], False
+            blocks, are_more = _pass_of(snapshot, run)
+            if not blocks:
+                return [], False
+            axes = AxisBook(_next_axis_no(snapshot))
             for stream in ("history", "system"):
-                if not _StreamPass(self, snapshot, run, stream, blocks).do():
-                    return []
-        with self._transaction() as connection:
+                if not _StreamPass(self, snapshot, run, stream, blocks, axes).do():
+                    return [], False
+        block_nos = [block_no for block_no, _ in blocks]
+        with self._writer.later() as connection:
             connection.execute("UPDATE runs SET through = ? WHERE run_no = ?", (block_nos[-1], run_no))
-        return block_nos
-
-    def strip(self, run_no: int) -> bool:
-        """Take out of some of a run's blocks what is in chunks and was released; return whether any were."""
-        with self._snapshots.open() as snapshot:
-            found = snapshot.connection.execute(
-                "SELECT block_no, length(body) FROM blocks JOIN writers USING (writer_no) "
-                "JOIN runs ON runs.run_no = blocks.run_no WHERE blocks.run_no = ? AND is_stripped = 0 "
-                "AND block_no <= through AND blocks.end_offset <= released ORDER BY block_no LIMIT 64",
-                (run_no,),
-            ).fetchall()
-            stripped = [(no, n_bytes, _stripped(snapshot.whole_block(no))) for no, n_bytes in found]
-        if not stripped:
-            return False
-        bodies = [(no, n_bytes, None if b is None else encode(b)) for no, n_bytes, b in stripped]
-        with self._transaction() as connection:
-            connection.executemany(
-                "UPDATE blocks SET body = ?, is_stripped = 1 WHERE block_no = ?",
-                [(body, no) for no, _, body in bodies if body is not None],
-            )
-            connection.executemany(
-                "DELETE FROM blocks WHERE block_no = ?", [(no,) for no, _, body in bodies if body is None]
-            )
-            connection.execute(
-                "UPDATE runs SET n_bytes = n_bytes - ? WHERE run_no = ?",
-                (sum(n_bytes - len(body or b"") for _, n_bytes, body in bodies), run_no),
-            )
-        return True
-
-    def purge(self) -> bool:
-        """Remove some of what deleted runs left behind; return whether there was any."""
-        with self._transaction() as connection:
-            row = connection.execute("SELECT run_no FROM runs WHERE run_id IS NULL LIMIT 1").fetchone()
-            if row is None:
-                return False
-            purge_some(connection, int(row[0]))
-            connection.execute(f"PRAGMA incremental_vacuum({_PURGED_PAGES})")
-        return True
+        return block_nos, are_more
 
     def apply(self, run_no: int, planned: Sequence[_Planned], through: int, axes: AxisBook) -> None:
         """Write edits in one transaction."""
-        with self._transaction() as connection:
-            _Applier(connection, run_no, through, axes).apply(planned)
+        applier = _Applier(run_no, through, axes, planned)
+        with self._writer.later() as connection, self.pace.timed():
+            applier.write(connection)
 
     def add_series(self, run_no: int, stream: int, new: Sequence[tuple[int, str]]) -> None:
         """Make rows for series, by (kind, key), that are there for the first time."""
         for begin in range(0, len(new), _BATCH_SERIES):
-            with self._transaction() as connection:
+            with self._writer.later() as connection:
                 connection.executemany(
                     "INSERT OR IGNORE INTO series (run_no, stream, kind, key, type) VALUES (?, ?, ?, ?, '')",
                     [(run_no, stream, kind, key) for kind, key in new[begin : begin + _BATCH_SERIES]],
@@ -168,21 +110,33 @@ class Compactor:
 
 
 class AxisBook:
-    """Axes written in this pass, so that keys logged together share one."""
+    """Axes written in this pass, so that keys logged together share one.
 
-    def __init__(self) -> None:
+    Args:
+        next_no: the first number that no axis has; nobody else gives numbers to axes meanwhile.
+    """
+
+    def __init__(self, next_no: int) -> None:
+        self._next_no = next_no
         self._axes: dict[tuple[object, ...], list[tuple[Axis, int]]] = {}
+        self._new: list[tuple[int, bytes]] = []
 
-    def find(self, axis: Axis, level: int) -> int | None:
-        """Return the number of an equal axis, if there is one."""
-        for other, axis_no in self._axes.get(self._outline(axis, level), []):
+    def number_of(self, axis: Axis, level: int) -> int:
+        """Return the number of `axis`; an equal one has the same."""
+        known = self._axes.setdefault(self._outline(axis, level), [])
+        for other, axis_no in known:
             if _is_same(axis, other):
                 return axis_no
-        return None
+        axis_no = self._next_no
+        self._next_no += 1
+        known.append((axis, axis_no))
+        self._new.append((axis_no, seal(encode_axis(axis, level))))
+        return axis_no
 
-    def add(self, axis: Axis, level: int, axis_no: int) -> None:
-        """Remember an axis."""
-        self._axes.setdefault(self._outline(axis, level), []).append((axis, axis_no))
+    def take_new(self) -> list[tuple[int, bytes]]:
+        """Return number and body of each axis that is to be written."""
+        new, self._new = self._new, []
+        return new
 
     @staticmethod
     def _outline(axis: Axis, level: int) -> tuple[object, ...]:
@@ -201,12 +155,12 @@ class _StreamPass:
         run: RunRow,
         stream: Stream,
         blocks: Sequence[tuple[int, TailBlock]],
+        axes: AxisBook,
     ) -> None:
         self._compactor, self._snapshot, self._run = compactor, snapshot, run
         self._stream: Stream = stream
-        self._blocks = blocks
+        self._blocks, self._axes = blocks, axes
         self._through = blocks[-1][0]
-        self._axes = AxisBook()
         self._tails: dict[int, Tail] = {}
 
     def do(self) -> bool:
@@ -222,7 +176,7 @@ class _StreamPass:
             batch += planned
             n_chunks += sum(len(p.edit.inserted) + len(p.edit.deleted) for p in planned)
             n_bytes += sum(len(chunk.body) for p in planned for chunk in p.edit.inserted)
-            if n_chunks >= _BATCH_CHUNKS or n_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_SERIES:
+            if n_chunks >= self._compactor.pace.n or n_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_SERIES:
                 self._compactor.apply(self._run.run_no, batch, self._through, self._axes)
                 batch, n_chunks, n_bytes = [], 0, 0
                 if self._compactor.is_stopped():
@@ -271,136 +225,104 @@ class _StreamPass:
 
 
 class _Applier:
-    """Writes edits by one connection."""
+    """Writes edits; what can be made ready before the transaction is."""
 
-    def __init__(self, connection: sqlite3.Connection, run_no: int, through: int, axes: AxisBook) -> None:
-        self._connection, self._run_no, self._through, self._axes = connection, run_no, through, axes
-        self._uses: Counter[int] = Counter()
-        self._n_bytes = 0
+    def __init__(self, run_no: int, through: int, axes: AxisBook, planned: Sequence[_Planned]) -> None:
+        self._run_no = run_no
+        deleted = [head for plan in planned for head in plan.edit.deleted]
+        self._deleted = [(head.chunk_no,) for head in deleted]
+        self._chunks = [_chunk_row(plan, chunk, axes) for plan in planned for chunk in plan.edit.inserted]
+        self._axes = axes.take_new()
+        self._series = [_series_row(plan, through) for plan in planned]
+        self._uses = Counter([row[6] for row in self._chunks])
+        self._uses.subtract([head.axis_no for head in deleted])
+        self._n_bytes = sum(len(row[-1]) for row in self._chunks) + sum(len(body) for _, body in self._axes)
+        self._n_bytes -= sum(head.n_bytes for head in deleted)
 
-    def apply(self, planned: Sequence[_Planned]) -> None:
-        for plan in planned:
-            self._write(plan)
-        connection = self._connection
-        connection.executemany(
-            "UPDATE axes SET n_chunks = n_chunks + ? WHERE axis_no = ?",
-            [(change, axis_no) for axis_no, change in self._uses.items() if change],
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write them in the transaction that `connection` is in."""
+        many = connection.executemany
+        many("DELETE FROM chunks WHERE chunk_no = ?", self._deleted)
+        many(
+            "INSERT INTO axes (axis_no, run_no, n_chunks, body) VALUES (?, ?, 0, ?)",
+            [(axis_no, self._run_no, body) for axis_no, body in self._axes],
         )
-        for axis_no, change in self._uses.items():
-            if change < 0:
-                row = connection.execute(
-                    "DELETE FROM axes WHERE axis_no = ? AND n_chunks <= 0 RETURNING length(body)", (axis_no,)
-                ).fetchone()
-                self._n_bytes -= row[0] if row else 0
-        connection.execute(
-            "UPDATE runs SET n_bytes = n_bytes + ? WHERE run_no = ?", (self._n_bytes, self._run_no)
-        )
-
-    def _write(self, plan: _Planned) -> None:
-        series_no, edit = plan.series.series_no, plan.edit
-        for head in edit.deleted:
-            self._uses[head.axis_no] -= 1
-            self._n_bytes -= head.n_bytes
-        self._connection.executemany(
-            "DELETE FROM chunks WHERE chunk_no = ?", [(head.chunk_no,) for head in edit.deleted]
-        )
-        rows = []
-        for chunk in edit.inserted:
-            axis_no = self._axis_no(chunk.axis, chunk.level)
-            self._uses[axis_no] += 1
-            columns = (
-                series_no,
-                chunk.level,
-                int(chunk.is_sealed),
-                chunk.first_step,
-                chunk.last_step,
-                chunk.n,
-                axis_no,
-            )
-            body = seal(chunk.body, *columns)
-            self._n_bytes += len(body)
-            rows.append((*columns, body))
-        self._connection.executemany(
+        many(
             "INSERT INTO chunks (series_no, level, is_sealed, first_step, last_step, n, axis_no, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
+            self._chunks,
         )
-        self._update(plan)
-
-    def _update(self, plan: _Planned) -> None:
-        row, points = plan.series, plan.points
-        row = row._replace(
-            through=self._through,
-            n_points=row.n_points + plan.edit.n_points,
-            top_level=max(row.top_level, *(chunk.level for chunk in plan.edit.inserted), 0),
-        )
-        if len(points):
-            row = _told(row, points, is_time_sorted=_follows(plan.series, points))
-        self._connection.execute(
+        many(
             "UPDATE series SET through = ?2, type = ?3, n_points = ?4, first_step = ?5, last_step = ?6, "
             "min_time = ?7, max_time = ?8, is_time_sorted = ?9, top_level = ?10 WHERE series_no = ?1",
-            row,
+            self._series,
         )
-
-    def _axis_no(self, axis: Axis, level: int) -> int:
-        axis_no = self._axes.find(axis, level)
-        if axis_no is None:
-            body = seal(encode_axis(axis, level))
-            cursor = self._connection.execute(
-                "INSERT INTO axes (run_no, n_chunks, body) VALUES (?, 0, ?)", (self._run_no, body)
-            )
-            axis_no = cast("int", cursor.lastrowid)
-            self._n_bytes += len(body)
-            self._axes.add(axis, level, axis_no)
-        return axis_no
+        changes = [(change, axis_no) for axis_no, change in self._uses.items() if change]
+        many("UPDATE axes SET n_chunks = n_chunks + ? WHERE axis_no = ?", changes)
+        n_bytes = self._n_bytes - _drop_unused(connection, [no for change, no in changes if change < 0])
+        connection.execute("UPDATE runs SET n_bytes = n_bytes + ? WHERE run_no = ?", (n_bytes, self._run_no))
 
 
-def purge_some(connection: sqlite3.Connection, run_no: int) -> None:
-    """Remove a bounded part of what a deleted run left behind, in the end the run itself."""
-    execute = connection.execute
-    series = execute(
-        "SELECT series_no FROM series WHERE run_no = ? LIMIT ?", (run_no, _PURGED_ROWS)
-    ).fetchall()
-    left = _PURGED_ROWS
-    for (series_no,) in series:
-        left -= execute(
-            "DELETE FROM chunks WHERE chunk_no IN (SELECT chunk_no FROM chunks WHERE series_no = ? LIMIT ?)",
-            (series_no, left),
-        ).rowcount
-        if left <= 0:
-            return
-        execute("DELETE FROM series WHERE series_no = ?", (series_no,))
-        left -= 1
-    for statement in _PURGES:
-        if left <= 0:
-            return
-        left -= execute(statement, (run_no, left)).rowcount
-    if left > 0:
-        execute("DELETE FROM runs WHERE run_no = ?", (run_no,))
+def _chunk_row(
+    plan: _Planned, chunk: NewChunk, axes: AxisBook
+) -> tuple[int, int, int, int, int, int, int, bytes]:
+    axis_no = axes.number_of(chunk.axis, chunk.level)
+    is_sealed = int(chunk.is_sealed)
+    columns = (
+        plan.series.series_no,
+        chunk.level,
+        is_sealed,
+        chunk.first_step,
+        chunk.last_step,
+        chunk.n,
+        axis_no,
+    )
+    return (*columns, seal(chunk.body, *columns))
 
 
-def _pass_of(snapshot: Snapshot, run_no: int, through: int) -> list[int]:
-    """Return the numbers of the blocks that the next pass takes."""
-    block_nos: list[int] = []
-    total = 0
-    for block_no, n_values in snapshot.connection.execute(
+def _series_row(plan: _Planned, through: int) -> SeriesRow:
+    row, points = plan.series, plan.points
+    row = row._replace(
+        through=through,
+        n_points=row.n_points + plan.edit.n_points,
+        top_level=max(row.top_level, *(chunk.level for chunk in plan.edit.inserted), 0),
+    )
+    if len(points):
+        row = _told(row, points, is_time_sorted=_follows(plan.series, points))
+    return row
+
+
+def _next_axis_no(snapshot: Snapshot) -> int:
+    row = snapshot.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'axes'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def _drop_unused(connection: sqlite3.Connection, axis_nos: Sequence[int]) -> int:
+    """Remove those of the axes that no chunk has any more; return their bytes."""
+    n_bytes = 0
+    for axis_no in axis_nos:
+        row = connection.execute(
+            "DELETE FROM axes WHERE axis_no = ? AND n_chunks <= 0 RETURNING length(body)", (axis_no,)
+        ).fetchone()
+        n_bytes += row[0] if row else 0
+    return n_bytes
+
+
+def _pass_of(snapshot: Snapshot, run: RunRow) -> tuple[list[tuple[int, TailBlock]], bool]:
+    """Return the blocks that the next pass takes, and whether there are more."""
+    blocks: list[tuple[int, TailBlock]] = []
+    n_values = n_bytes = 0
+    for block_no, n in snapshot.connection.execute(
         "SELECT block_no, n_values FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
         "ORDER BY block_no",
-        (run_no, through),
-    ):
-        total += n_values
-        if block_nos and total > MAX_PASS_VALUES:
-            break
-        block_nos.append(block_no)
-    return block_nos
-
-
-def _stripped(block: Block) -> Block | None:
-    """Return `block` without what is in chunks and the console, None if nothing is left."""
-    records = [r for r in block.records if not r[1] or r[1][0] not in (CONSOLE_RECORD, SYSTEM_RECORD)]
-    if not records and not block.losses:
-        return None
-    return structs.replace(block, n_rows=0, steps=(0, 1), times=b"", columns=[], records=records)
+        (run.run_no, run.through),
+    ).fetchall():
+        block = snapshot.block(block_no)
+        n_values, n_bytes = n_values + n, n_bytes + block.size()
+        if blocks and (n_values > MAX_PASS_VALUES or n_bytes > MAX_PASS_BYTES):
+            return blocks, True
+        blocks.append((block_no, block))
+    return blocks, False
 
 
 def _follows(row: SeriesRow, points: Points) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from epochal.errors import DamagedStoreError, DiskFullError, NewerDataFolderError
+from epochal.base.sqlite_errors import told_apart
+from epochal.errors import NewerDataFolderError
 from epochal.store.metrics.embedded.upgrade import is_unfinished, upgrade
 
 VERSION = 2
@@ -18,6 +17,8 @@ _PAGE_BYTES = 8192
 # The write-ahead log is folded into the file by the compactor; this many pages (64 MB) are the limit beyond
 # which an append does it itself.
 _CHECKPOINT_PAGES = 8192
+# What the log's file is cut to once it is folded.
+_LOG_BYTES = 16 << 20
 
 _TABLES = """
 CREATE TABLE runs (
@@ -134,26 +135,6 @@ def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
         upgrade(connection, path.name, version, VERSION)
 
 
-@contextmanager
-def told_apart(path: Path) -> Iterator[None]:
-    """Turn what SQLite says about the file or the disk into errors that say what to do.
-
-    Raises:
-        DamagedStoreError: the file is damaged, or none of SQLite's.
-        DiskFullError: there is no room.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        # The low byte is the kind of error, the others say more.
-        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise DamagedStoreError(f"{path.name}: {error}") from error
-        if kind == sqlite3.SQLITE_FULL:
-            raise DiskFullError(path) from error
-        raise
-
-
 def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> sqlite3.Connection:
     """Return a connection in which nothing begins a transaction by itself.
 
@@ -165,5 +146,8 @@ def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> s
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60.0)
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    # Debian's SQLite writes zeros over all that is deleted; where that costs writing more, it is not done.
+    connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA cache_size = -16384")
     return connection

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from epochal.base.sqlite_errors import told_apart
 from epochal.errors import BlockError, DamagedStoreError
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.blocks import KeySets, Tail, TailBlock
 from epochal.store.metrics.embedded.cache import CachePart
 from epochal.store.metrics.embedded.chunks import Chunks, ChunkSizes
-from epochal.store.metrics.embedded.schema import connect, told_apart
+from epochal.store.metrics.embedded.schema import connect
 from epochal.wire.block import Block, decode
 
 STREAM_NUMBERS: dict[Stream, int] = {"history": 0, "system": 1}
