@@ -92,13 +92,23 @@ questions = st.builds(
 
 
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(bursts(), min_size=1, max_size=8), st.lists(questions, min_size=1, max_size=6))
+@given(
+    st.lists(bursts(), min_size=1, max_size=8),
+    st.lists(questions, min_size=1, max_size=6),
+    st.sampled_from([1, 100, 1000, 1 << 20]),
+)
 def test_every_answer_is_that_of_plain_dictionaries(
-    new_journal: type[Journal], new_oracle: type[Oracle], history: list[Burst], asked: list[Question]
+    new_journal: type[Journal],
+    new_oracle: type[Oracle],
+    history: list[Burst],
+    asked: list[Question],
+    window_bytes: int,
 ) -> None:
     oracle = new_oracle()
     with tempfile.TemporaryDirectory() as folder:
-        store = EmbeddedMetricStore(Path(folder) / "m.db", background=False, sizes=TINY)
+        store = EmbeddedMetricStore(
+            Path(folder) / "m.db", background=False, sizes=TINY, window_bytes=window_bytes
+        )
         write(store, new_journal, oracle, history)
         try:
             check_rows(store, oracle)

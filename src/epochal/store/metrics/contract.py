@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 
 from epochal.errors import EpochalError
 from epochal.ids import RunId, WriterId
+from epochal.store.metrics.row_batches import Row, RowBatch
 from epochal.wire.block import Block
 
+__all__ = ["Row", "RowBatch"]
+
 Stream = Literal["history", "system"]
+# What holds every value of a key: "json" is any value as JSON text.
+ColumnType = Literal["bool", "int", "float", "text", "json"]
 
 
 class GapError(EpochalError):
@@ -30,6 +35,14 @@ class GapError(EpochalError):
             f"Nothing was stored: send the writer's frames from offset {wanted} on."
         )
         self.run, self.writer, self.wanted, self.got = run, writer, wanted, got
+
+
+class RunGoneError(EpochalError):
+    """A run was deleted while it was read."""
+
+    def __init__(self, run: RunId) -> None:
+        super().__init__(f"The run {run} was deleted while it was read: what came of it is not complete.")
+        self.run = run
 
 
 class MetricX(msgspec.Struct, frozen=True):
@@ -98,14 +111,6 @@ class KeyInfo(msgspec.Struct, frozen=True):
     last_step: int | None
 
 
-class Row(NamedTuple):
-    """All that one step logged."""
-
-    step: int
-    time: float  # Unix seconds, of the last write to the step
-    values: dict[str, object]
-
-
 class ConsoleLine(msgspec.Struct, frozen=True):
     sequence: int  # per run, counting from 0
     time: float
@@ -168,10 +173,48 @@ class MetricStore(Protocol):
     ) -> Iterator[Row]:
         """Yield every row exactly, in step order, merged over writers: last write wins per (key, step).
 
+        The rows of `scan_batches`, one by one.
+        """
+
+    def scan_batches(
+        self,
+        run: RunId,
+        keys: Sequence[str] | None = None,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> Iterator[RowBatch]:
+        """Yield every row exactly, in step order, in batches of bounded memory.
+
+        Nothing of the store is held between two batches, however long the caller takes.  So each batch shows
+        the run as it is when it is read: rows behind the last one that there was at the beginning are left
+        out, a row that is written over meanwhile comes with its old values or with its new ones, and no row
+        comes twice.
+
         Args:
+            run: whose rows.
             keys: rows come with these only, and rows that have none of them are left out; None for all.
+            stream: which of its rows.
             first_step: the first one to come, included.
             last_step: the last one to come, included.
+
+        Raises:
+            RunGoneError: the run was deleted between two batches.
+        """
+
+    def column_types(
+        self, run: RunId, keys: Sequence[str] | None = None, *, stream: Stream = "history"
+    ) -> dict[str, ColumnType]:
+        """Return the narrowest type that holds every value of each key, in the order the keys came up.
+
+        Whole numbers among others count as "float"; None goes with every type.  A value that was written over
+        may still count.
+
+        Args:
+            run: whose keys.
+            keys: these only, those that the run has; None for all.
+            stream: which of its rows.
         """
 
     def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:

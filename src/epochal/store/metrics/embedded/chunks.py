@@ -9,11 +9,12 @@ steps.  What keys that were logged together have in common, their steps and time
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from epochal.errors import DamagedStoreError
 from epochal.store.metrics.embedded.cache import CachePart
@@ -25,6 +26,7 @@ from epochal.store.metrics.embedded.pyramid import Axis, Floats, Ints, Level, St
 ROWS, NUMBERS, OTHERS = 0, 1, 2  # kinds of series
 
 _HEAD = "chunk_no, is_sealed, first_step, last_step, n, axis_no, length(body), series_no, level"
+_HEADS_A_PAGE = 256
 _SERIES = (
     "series_no, through, type, n_points, first_step, last_step, min_time, max_time, is_time_sorted, top_level"
 )
@@ -132,6 +134,22 @@ class Chunks:
                 (series_no, level, first_step, last_step),
             )
         return [ChunkHead(*row) for row in rows]
+
+    def heads_from(self, series_no: int, first_step: int, last_step: int) -> Iterator[ChunkHead]:
+        """Yield the chunks of points that overlap the steps, in order; looked up as they are asked for."""
+        while True:
+            rows = self._execute(
+                f"SELECT {_HEAD} FROM chunks WHERE series_no = ?1 AND level = 0 AND first_step <= ?3 "
+                "AND first_step >= ifnull((SELECT max(first_step) FROM chunks "
+                "WHERE series_no = ?1 AND level = 0 AND first_step <= ?2), ?2) "
+                "AND last_step >= ?2 ORDER BY first_step LIMIT ?4",
+                (series_no, first_step, last_step, _HEADS_A_PAGE),
+            ).fetchall()
+            for row in rows:
+                yield ChunkHead(*row)
+            if len(rows) < _HEADS_A_PAGE:
+                return
+            first_step = rows[-1][3] + 1
 
     def owners(self, series_no: int, level: int, first_step: int, last_step: int) -> list[ChunkHead]:
         """Return the sealed chunks that own the steps: each up to where the next begins, the first one
@@ -246,6 +264,21 @@ class Chunks:
     def _axis_body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM axes WHERE axis_no = ?", (head.axis_no,)).fetchone()
         return unseal(row and row[0], f"the axis {head.axis_no}")
+
+    def read_axis(self, head: ChunkHead) -> Axis:
+        """Return the steps and times of a chunk of points, for one use: not kept for others."""
+        axis = decode_axis(self._axis_body(head), 0)
+        check_axis([head], axis.first_step, axis.last_step)
+        return axis
+
+    def read_points(self, head: ChunkHead, axis: Axis) -> Points:
+        """Return what a chunk of level 0 with the axis `axis` holds, for one use: not kept for others."""
+        return decode_points(axis, self._body(head))
+
+    def read_kinds(self, head: ChunkHead) -> NDArray[np.uint8]:
+        """Return the kinds of the points of a chunk of level 0."""
+        (kinds,) = unpack(self._body(head), [0])
+        return kinds.view(np.uint8)
 
     def _body(self, head: ChunkHead) -> bytes:
         row = self._execute("SELECT body FROM chunks WHERE chunk_no = ?", (head.chunk_no,)).fetchone()

@@ -8,7 +8,7 @@ import numpy as np
 
 from epochal.store.metrics.contract import Stream
 from epochal.store.metrics.embedded.chunks import ROWS, Chunks, SeriesRow
-from epochal.store.metrics.embedded.points import Points, concat, empty, last_wins, overlay
+from epochal.store.metrics.embedded.points import Points, concat, empty, overlay
 from epochal.store.metrics.embedded.snapshot import STREAM_NUMBERS, RunRow, Snapshot
 
 MIN_STEP, MAX_STEP = -(2**63), 2**63 - 1
@@ -63,14 +63,6 @@ class SeriesHistory:
         below = _in_chunks(self.chunks, self.series, first_step, last_step)
         return overlay(below, self.tail.between(first_step, last_step)).numbers()
 
-    def everything(self, first_step: int, last_step: int) -> Points:
-        """Return all values from `first_step` to `last_step`, both included."""
-        below = [
-            _in_chunks(self.chunks, series, first_step, last_step) for series in (self.series, self._others)
-        ]
-        both = last_wins(concat([points for points in below if len(points)]))
-        return overlay(both, self.tail.between(first_step, last_step))
-
     def point_at_or_before(self, step: int) -> Points | None:
         """Return the last number up to `step`, None if there is none."""
         while True:
@@ -120,13 +112,6 @@ def row_windows(
         yield from _not_empty(overlay(below, tail.between(begin, end)))
         begin = end + 1
     yield from _not_empty(tail.between(begin, last_step))
-
-
-def key_names(snapshot: Snapshot, run: RunRow, stream: Stream) -> list[str]:
-    """Return the run's keys, those in chunks first."""
-    series = snapshot.chunks.series_of_run(run.run_no, STREAM_NUMBERS[stream])
-    names = [key for kind, key in series if kind != ROWS]
-    return list(dict.fromkeys([*names, *snapshot.tail(run, stream).keys()]))
 
 
 def step_range(first_step: int | None = None, last_step: int | None = None) -> tuple[int, int]:

@@ -9,7 +9,10 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-FLOAT, INT, BOOL, OTHER = 0, 1, 2, 3  # a point's kind; OTHER is any value that is no number
+from epochal.store.metrics.row_batches import BOOL as BOOL
+from epochal.store.metrics.row_batches import FLOAT as FLOAT
+from epochal.store.metrics.row_batches import INT as INT
+from epochal.store.metrics.row_batches import OTHER as OTHER
 
 _decode = msgspec.msgpack.Decoder().decode
 

@@ -94,13 +94,18 @@ class Snapshot:
         """Return the run's blocks that are not in chunks, with their numbers, in order of arrival."""
         tail = self._blocks.get(run.run_no)
         if tail is None:
-            block_nos = self.connection.execute(
-                "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
-                "ORDER BY block_no",
-                (run.run_no, run.through),
-            ).fetchall()
-            tail = self._blocks[run.run_no] = [(no, self._tail_block(no)) for (no,) in block_nos]
+            numbers = self.tail_numbers(run)
+            tail = self._blocks[run.run_no] = [(no, self._tail_block(no)) for no in numbers]
         return tail
+
+    def tail_numbers(self, run: RunRow) -> list[int]:
+        """Return the numbers of the run's blocks that are not in chunks, in order of arrival."""
+        rows = self.connection.execute(
+            "SELECT block_no FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
+            "ORDER BY block_no",
+            (run.run_no, run.through),
+        )
+        return [block_no for (block_no,) in rows]
 
     def run_ids(self) -> list[RunId]:
         """Return the runs that there are."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
+    ColumnType,
     ConsoleLine,
     KeyInfo,
     Row,
+    RowBatch,
     SeriesAnswer,
     SeriesQuery,
     Stream,
@@ -24,10 +26,11 @@ from epochal.store.metrics.embedded.background import Background
 from epochal.store.metrics.embedded.blocks import KeySets, TailBlock
 from epochal.store.metrics.embedded.cache import Cache
 from epochal.store.metrics.embedded.chunks import ChunkSizes
+from epochal.store.metrics.embedded.column_types import column_types
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import read_console
 from epochal.store.metrics.embedded.keys import list_keys
-from epochal.store.metrics.embedded.rows import scan_rows
+from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
 from epochal.store.metrics.embedded.series import read_series
 from epochal.store.metrics.embedded.snapshot import Snapshots, read_block
@@ -46,6 +49,7 @@ class EmbeddedMetricStore:
         background: compact by itself, in a thread that begins with the first need.
         cache: for what was decoded, shared with other stores; None for one of its own.
         sizes: of chunks and buckets; those of a file may change from one opening to the next.
+        window_bytes: about what the values of one batch of an exact scan may take in memory.
 
     Raises:
         NewerDataFolderError: the file was written by a newer version.
@@ -60,9 +64,11 @@ class EmbeddedMetricStore:
         background: bool = True,
         cache: Cache | None = None,
         sizes: ChunkSizes | None = None,
+        window_bytes: int = WINDOW_BYTES,
     ) -> None:
         open_file(path)
         self.path = path
+        self._window_bytes = window_bytes
         self._cache = (cache or Cache()).part()
         self._key_sets = KeySets()
         self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes(), self._key_sets)
@@ -145,10 +151,29 @@ class EmbeddedMetricStore:
         last_step: int | None = None,
     ) -> Iterator[Row]:
         """Yield every row exactly, in step order.  See the contract."""
+        for batch in self.scan_batches(run, keys, stream=stream, first_step=first_step, last_step=last_step):
+            yield from batch.rows()
+
+    def scan_batches(
+        self,
+        run: RunId,
+        keys: Sequence[str] | None = None,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> Iterator[RowBatch]:
+        """Yield every row exactly, in batches of bounded memory.  See the contract."""
+        steps = (first_step, last_step)
+        return scan_batches(self._snapshots, run, keys, stream, steps, window_bytes=self._window_bytes)
+
+    def column_types(
+        self, run: RunId, keys: Sequence[str] | None = None, *, stream: Stream = "history"
+    ) -> dict[str, ColumnType]:
+        """Return the narrowest type that holds every value of each key.  See the contract."""
         with self._snapshots.open() as snapshot:
             row = snapshot.run(run)
-            if row is not None:
-                yield from scan_rows(snapshot, row, keys, stream, first_step, last_step)
+            return {} if row is None else column_types(snapshot, row, keys, stream)
 
     def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:
         """Return the keys of `runs` together, by key; None for all runs of the project."""
