@@ -36,6 +36,10 @@ BENCHMARKS = {
         "A thousand SIGKILLs: every row whose log() had returned is in the store, once",
         ("python", "bench/sdk/kills.py"),
     ),
+    "server-kill": Benchmark(
+        "Two hundred SIGKILLs of a server: every acknowledged row is there, once, in sound files",
+        ("python", "bench/store/kills.py"),
+    ),
     "live": Benchmark("From log() to the open page", ("node", "bench/web/live.mjs")),
     "ingest": Benchmark("Following run logs", ("python", "bench/ingest/watcher.py")),
     "store": Benchmark("The metric store", ("python", "bench/store/metrics_store.py")),
