@@ -25,11 +25,16 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 def meaning(error: BaseException | None, path: Path) -> EpochalError | None:
     """Return the error of ours that says what `error` of SQLite means for the file at `path`.
 
-    None if it is about neither the file nor the disk, or none of SQLite's.
+    None if it is about neither the file nor the disk, or not from SQLite.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return DamagedStoreError(f"{path.name}: a text in it is damaged")
     if not isinstance(error, sqlite3.Error):
         return None
     code: int = getattr(error, "sqlite_errorcode", 0)
+    if isinstance(error, sqlite3.OperationalError) and not code:
+        # Python's own word for a text that is not UTF-8; SQLite's all have a code.
+        return DamagedStoreError(f"{path.name}: {error}")
     if code in _NO_ROOM:
         return DiskFullError(path)
     if code in _UNREADABLE or code & 0xFF in _DAMAGED:
@@ -47,7 +52,7 @@ def told_apart(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         told = meaning(error, path)
         if told is None:
             raise

@@ -20,7 +20,7 @@ from epochal.ids import RunId
 from epochal.store.metrics.embedded.blocks import KeySets, n_values
 from epochal.store.metrics.embedded.cache import Cache
 from epochal.store.metrics.embedded.check_series import check_series
-from epochal.store.metrics.embedded.checksum import line_checksum
+from epochal.store.metrics.embedded.checksum import is_line
 from epochal.store.metrics.embedded.chunks import Chunks, ChunkSizes, SeriesRow
 from epochal.store.metrics.embedded.schema import VERSION
 from epochal.store.metrics.embedded.snapshot import Snapshot, read_block
@@ -253,7 +253,7 @@ class _RunCheck:
         n_lines = expected = 0
         is_gapless = True
         for sequence, part, time, stream, text, checksum in self._execute(
-            "SELECT sequence, part, time, stream, CAST(text AS BLOB), checksum FROM console "
+            "SELECT sequence, part, time, CAST(stream AS BLOB), CAST(text AS BLOB), checksum FROM console "
             "WHERE run_no = ? ORDER BY sequence, part",
             (self._run.run_no,),
         ):
@@ -261,9 +261,10 @@ class _RunCheck:
                 n_lines, expected = n_lines + 1, 0
             is_gapless = is_gapless and (sequence, part) == (n_lines - 1, expected)
             expected += 1
-            self._n_bytes += len(text.decode(errors="replace")) + 16
-            self._tell(len(text))
-            if line_checksum(sequence, part, time, stream, text) != checksum:
+            if isinstance(text, bytes):
+                self._n_bytes += len(text.decode(errors="replace")) + 16
+                self._tell(len(text))
+            if not is_line(sequence, part, time, stream, text, checksum):
                 yield Problem(
                     kind="console", what=f"line {sequence} of the console does not have its checksum"
                 )

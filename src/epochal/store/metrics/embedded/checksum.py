@@ -49,9 +49,19 @@ def spoil(body: bytes, *columns: int) -> bytes:
     return body + _SUM.pack(_checksum(body, columns) ^ 0xFFFFFFFF)
 
 
-def line_checksum(sequence: int, part: int, time: float, stream: str, text: bytes) -> int:
-    """Return the checksum of a part of a console line; `text` is in UTF-8."""
-    return zlib.crc32(text, zlib.crc32(stream.encode(), zlib.crc32(_LINE.pack(sequence, part, time))))
+def line_checksum(sequence: int, part: int, time: float, stream: bytes, text: bytes) -> int:
+    """Return the checksum of a part of a console line, with its texts in UTF-8."""
+    return zlib.crc32(text, zlib.crc32(stream, zlib.crc32(_LINE.pack(sequence, part, time))))
+
+
+def is_line(sequence: int, part: int, time: object, stream: object, text: object, checksum: object) -> bool:
+    """Return whether a part of a console line is what was written; it may come as any type."""
+    return (
+        isinstance(time, float)
+        and isinstance(stream, bytes)
+        and isinstance(text, bytes)
+        and line_checksum(sequence, part, time, stream, text) == checksum
+    )
 
 
 def _checksum(body: bytes, columns: tuple[int, ...]) -> int:

@@ -129,11 +129,11 @@ class Chunks:
             rows = self._execute(
                 f"SELECT {_HEAD} FROM chunks WHERE series_no = ?1 AND level = ?2 AND first_step <= ?4 "
                 "AND first_step >= ifnull((SELECT max(first_step) FROM chunks "
-                "WHERE series_no = ?1 AND level = ?2 AND first_step <= ?3), ?3) "
-                "AND last_step >= ?3 ORDER BY first_step",
+                "WHERE series_no = ?1 AND level = ?2 AND first_step <= ?3), ?3) ORDER BY first_step",
                 (series_no, level, first_step, last_step),
             )
-        return [ChunkHead(*row) for row in rows]
+        # Not left to SQL: a damaged row must not look like a chunk that ends before.
+        return [head for head in map(_sane, rows) if head.last_step >= first_step]
 
     def heads_from(self, series_no: int, first_step: int, last_step: int) -> Iterator[ChunkHead]:
         """Yield the chunks of points that overlap the steps, in order; looked up as they are asked for."""
@@ -295,6 +295,13 @@ def check_axis(heads: Sequence[ChunkHead], first_step: Ints, last_step: Ints) ->
     if (first_step.size, first_step[0], last_step[-1]) != expected:
         numbers = ", ".join(str(head.axis_no) for head in heads)
         raise DamagedStoreError(f"the axis {numbers} is not that of the chunk {heads[0].chunk_no}")
+
+
+def _sane(row: tuple[int, ...]) -> ChunkHead:
+    head = ChunkHead(*row)
+    if not (isinstance(head.last_step, int) and head.first_step <= head.last_step):
+        raise DamagedStoreError(f"the chunk {head.chunk_no} has a damaged row")
+    return head
 
 
 def sealed_columns(head: ChunkHead) -> tuple[int, ...]:

@@ -11,9 +11,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from math import isfinite
 
+from msgspec import structs
+
 from epochal.store.metrics.contract import ConsoleLine
 from epochal.store.metrics.embedded.blocks import CONSOLE_RECORD
-from epochal.store.metrics.embedded.checksum import line_checksum
+from epochal.store.metrics.embedded.checksum import is_line, line_checksum
 from epochal.store.metrics.embedded.snapshot import RunRow, Snapshot
 from epochal.wire.block import Block
 
@@ -67,7 +69,7 @@ class _ConsoleWriter:
             if n_parts == 0:
                 self._n_lines += 1
             line = piece.removesuffix("\n")
-            checksum = line_checksum(sequence, n_parts, time, stream, line.encode())
+            checksum = line_checksum(sequence, n_parts, time, stream.encode(), line.encode())
             self._rows.append((self._run_no, sequence, n_parts, time, stream, line, checksum))
             self.n_bytes += len(piece) + 16
             if not piece.endswith("\n"):
@@ -104,18 +106,32 @@ def read_console(
         low = max(low, high - limit)
     high = min(high, low + limit)
     rows = snapshot.connection.execute(
-        "SELECT sequence, part, time, stream, CAST(text AS BLOB), checksum FROM console "
+        "SELECT sequence, part, time, CAST(stream AS BLOB), CAST(text AS BLOB), checksum FROM console "
         "WHERE run_no = ? AND sequence >= ? AND sequence < ? ORDER BY sequence, part",
         (run.run_no, low, high),
     )
-    lines: dict[int, tuple[float, str, list[str]]] = {}
-    for sequence, part, time, stream, text, checksum in rows:
-        shown = text.decode(errors="replace")
-        if line_checksum(sequence, part, time, stream, text) != checksum:
-            # One line must not take the log with it.
-            shown = f"{DAMAGED_LINE} {shown}"
-        lines.setdefault(sequence, (time, stream, []))[2].append(shown)
+    lines: dict[int, ConsoleLine] = {}
+    for row in rows:
+        if isinstance(row[0], int) and low <= row[0] < high:
+            lines[row[0]] = _with_part(lines.get(row[0]), *row)
     return [
-        ConsoleLine(sequence=sequence, time=time, stream=stream, text="".join(texts))
-        for sequence, (time, stream, texts) in lines.items()
+        lines.get(n) or ConsoleLine(n, 0.0, "stderr", DAMAGED_LINE) for n in range(low, high)
     ], run.n_lines
+
+
+def _with_part(
+    line: ConsoleLine | None,
+    sequence: int,
+    part: int,
+    time: float,
+    stream: bytes,
+    text: bytes,
+    checksum: int,
+) -> ConsoleLine:
+    """Return `line` with a further part, which comes as the file has it."""
+    # One damaged line must not take the log with it, nor pass for what was written.
+    is_sound = is_line(sequence, part, time, stream, text, checksum) and (part > 0) == (line is not None)
+    added = text.decode(errors="replace") if is_sound else DAMAGED_LINE
+    if line is not None:
+        return structs.replace(line, text=line.text + added)
+    return ConsoleLine(sequence, time if is_sound else 0.0, stream.decode() if is_sound else "stderr", added)

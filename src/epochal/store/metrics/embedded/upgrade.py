@@ -143,8 +143,8 @@ def _sum_lines(connection: sqlite3.Connection, run_no: int) -> int | None:
         return None
     connection.create_function("line_checksum", 5, line_checksum, deterministic=True)
     connection.execute(
-        "UPDATE console SET checksum = line_checksum(sequence, part, time, stream, CAST(text AS BLOB)) "
-        "WHERE run_no = ?",
+        "UPDATE console SET checksum = "
+        "line_checksum(sequence, part, time, CAST(stream AS BLOB), CAST(text AS BLOB)) WHERE run_no = ?",
         (row[0],),
     )
     return int(row[0])
