@@ -39,6 +39,7 @@ class Peer:
         self.max_block_bytes = 16 << 20
         self.headers: dict[str, str] = {}  # of every answer
         self.delay_s = 0.0
+        self.ended = False
         self.bytes_per_s = 0.0  # at which bodies are read; 0: as fast as they come
         self.fault: Callable[[str], str | None] = lambda path: None
         self.refuses: Callable[[Block], str | None] = lambda block: None  # code of a writer's error
@@ -183,7 +184,7 @@ def _handler(peer: Peer) -> type[BaseHTTPRequestHandler]:
                 asked = {name: values[0] for name, values in parse_qs(path.query).items()}
                 wanted = (asked["project"], asked["run"])
                 writers = {w[2]: peer.offset(w) for w in list(peer.blocks) if w[:2] == wanted}
-                self._say(200, {"writers": writers, "ended": False})
+                self._say(200, {"writers": writers, "ended": peer.ended})
             elif len(body) > peer.max_body_bytes:
                 error = {"code": "body_too_large", "message": "too large", "max_bytes": peer.max_body_bytes}
                 self._say(413, {"error": error})

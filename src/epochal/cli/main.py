@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from epochal._version import __version__
 from epochal.cli.key import add_key
 from epochal.cli.link import add_link
+from epochal.cli.login import add_login, add_logout
+from epochal.cli.modes import add_offline, add_online
 from epochal.cli.serving import add_server, add_ui
+from epochal.cli.status import add_status
 from epochal.cli.store import add_store
+from epochal.cli.sync import add_sync
 from epochal.errors import EpochalError
 
 _EXAMPLES = """\
@@ -22,6 +26,8 @@ examples:
   epochal ui --port 9000 --no-browser       on a port of your choice; open the printed link yourself
   epochal ui --runs-dir /scratch/runs       watch a further folder of runs
   epochal link                              another sign-in link for the running server
+  epochal login https://HOST                send later runs to a server
+  epochal sync                              send what was logged offline
   epochal server --host 0.0.0.0             for a machine that others reach
   epochal store check                       is what the server keeps sound?
   epochal key new                           an API key, for machines that send their runs here
@@ -43,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_ui(commands)
     add_server(commands)
     add_link(commands)
+    add_login(commands)
+    add_logout(commands)
+    add_status(commands)
+    add_sync(commands)
+    add_offline(commands)
+    add_online(commands)
     add_store(commands)
     add_key(commands)
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 from epochal.runlog.folder import SUFFIX
@@ -20,12 +20,19 @@ class OutgoingFolder:
 
     Args:
         path: of a session of a run.
+        only: names of the run logs to send; None for all.
         clock: Unix seconds.
+
+    Attributes:
+        entity: where the server put it; empty until it said so.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, only: Set[str] | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self.path = path
-        self.entity = ""  # where the server put it, once it said so
+        self.only = only
+        self.entity = ""
         self._clock = clock
         self._logs: dict[str, OutgoingLog] = {}
         self._changed_ns = -1
@@ -44,6 +51,12 @@ class OutgoingFolder:
     def n_sent_bytes(self) -> int:
         """How much of it is on the server."""
         return sum(min(log.size, log.offset or 0) for log in self._logs.values())
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the server said of every run log that can be sent how far it has it."""
+        known = [log for log in self._logs.values() if log.why_stopped is None and log.header is not None]
+        return bool(known) and all(log.offset is not None for log in known)
 
     @property
     def n_left_bytes(self) -> int:
@@ -73,6 +86,11 @@ class OutgoingFolder:
                 log.rest()
                 del self._logs[name]
 
+    def look_quietly(self) -> None:
+        """Look as `look` does; what cannot be looked at now is left as it is."""
+        with contextlib.suppress(OSError):
+            self.look()
+
     def rest(self) -> None:
         """Give all file handles back."""
         for log in self._logs.values():
@@ -82,13 +100,5 @@ class OutgoingFolder:
         with os.scandir(self.path) as entries:
             names = sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
         for name in names:
-            if name not in self._logs:
+            if name not in self._logs and (self.only is None or name in self.only):
                 self._logs[name] = OutgoingLog(self.path / name)
-
-
-def look_quietly(folder: OutgoingFolder) -> bool:
-    """Look at `folder`; return False if that cannot be done now."""
-    with contextlib.suppress(OSError):
-        folder.look()
-        return True
-    return False

@@ -39,6 +39,7 @@ class OutgoingLog:
         offset: everything before it is on the server; None until the server said so.
         size: of the file when it was looked at last.
         n_rows: that the server acknowledged to us.
+        n_sent_bytes: of the file, that it acknowledged to us.
         losses: damage in what was acknowledged to us.
         seen_size: up to here nothing more can be read for now.
         why_stopped: nothing more of it is sent, and why; None while all is well.
@@ -51,6 +52,7 @@ class OutgoingLog:
         self.offset: int | None = None
         self.size = 0
         self.n_rows = 0
+        self.n_sent_bytes = 0
         self.losses: list[LostRange] = []
         self.why_stopped: str | None = None
         self.waiting: deque[Built] = deque()
@@ -130,6 +132,7 @@ class OutgoingLog:
             built = self.waiting.popleft()
             self._max_read = None
             self.n_rows += built.n_rows
+            self.n_sent_bytes += built.end_offset - built.first_offset
             self.losses += built.losses
         at = self.waiting[0].first_offset if self.waiting else self._read_to
         if at != offset:
