@@ -24,7 +24,7 @@ from epochal.sdk.environment_variables import (
     settings_from_environment,
     settings_from_file,
 )
-from epochal.sdk.metric import Metric, StepSync
+from epochal.sdk.metric import Metric
 from epochal.sdk.names import default_name
 from epochal.sdk.previous import Previous
 from epochal.sdk.process import process
@@ -268,20 +268,13 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
     if earlier is not None:
         run.config._items.update(earlier.config)
         for definition in earlier.definitions.values():
-            _define_again(run, definition)
-        if isinstance(run._sync, StepSync):
-            run._sync.go_on_from(earlier.step_metrics)
+            run._synchronise(Metric(definition))
+        run._step_sync.go_on_from(earlier.step_metrics)
     if run._is_primary:
         run._record_attributes({k: v for k, v in attributes.items() if v is not None})
     if config:
         # A resumed run may be given another config on purpose: the newest holds.
         run.config.update(config, allow_val_change=True)
-
-
-def _define_again(run: Run, definition: dict[str, Any]) -> None:
-    sync = run._sync if isinstance(run._sync, StepSync) else StepSync()
-    sync.define(Metric({"step_metric": None, "step_sync": None, **definition}))
-    run._sync = sync if sync.is_needed else None
 
 
 def _which_run(

@@ -1,13 +1,11 @@
-"""`define_metric`: what a metric key means, and the step metric that is filled in where a row lacks it."""
+"""`define_metric`: what a metric key means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from epochal.errors import EpochalError
 from epochal.runlog.summary import SUMMARY_WORDS
-
-_MISSING = object()
 
 
 class Metric:
@@ -82,7 +80,7 @@ def define(
         {
             "name": _unescaped(name),
             "step_metric": None if step_name is None else _unescaped(step_name),
-            "step_sync": step_name is not None if step_sync is None else bool(step_sync),
+            "step_sync": _is_synchronised(step_sync, step_name),
             "hidden": hidden,
             "summary": _summary_words(name, summary),
             "goal": goal,
@@ -94,6 +92,13 @@ def define(
 def _unescaped(name: str) -> str:
     r"""Return a name without `\.`: keys are flat here, so a dot in a name needs no mark."""
     return name.replace("\\.", ".")
+
+
+def _is_synchronised(step_sync: object, step_name: str | None) -> bool | None:
+    """Return what was said; a definition without a step metric says nothing about it."""
+    if step_sync is not None:
+        return bool(step_sync)
+    return None if step_name is None else True
 
 
 def _summary_words(name: str, summary: object) -> list[str] | None:
@@ -108,73 +113,3 @@ def _summary_words(name: str, summary: object) -> list[str] | None:
             f"it is made of {', '.join(sorted(SUMMARY_WORDS))}"
         )
     return words
-
-
-class StepSync:
-    """Adds the last known value of a step metric to rows that have its metrics but not itself."""
-
-    def __init__(self) -> None:
-        self._exact: dict[str, str | None] = {}
-        self._globs: dict[str, str | None] = {}
-        self._last: dict[str, object] = {}
-        self._step_metric_of: dict[str, str | None] = {}
-
-    def define(self, metric: Metric) -> None:
-        """Take over a definition."""
-        target = metric.step_metric if metric.step_sync else None
-        if metric.name.endswith("*"):
-            self._globs[metric.name[:-1]] = target
-        else:
-            self._exact[metric.name] = target
-        self._step_metric_of = {}
-
-    def go_on_from(self, last: Mapping[str, object]) -> None:
-        """Take over the values that step metrics had at the end of earlier sessions."""
-        self._last.update(last)
-
-    def last_values(self) -> Mapping[str, object]:
-        """Return the newest value of each step metric."""
-        return self._last
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether any metric is synchronised."""
-        return any(self._exact.values()) or any(self._globs.values())
-
-    def fill(self, data: Mapping[str, object]) -> Mapping[str, object]:
-        """Return `data`, with step metrics added where they are missing (0 if one was never logged)."""
-        present, wanted = dict(_flat_keys(data)), set()
-        for key in present:
-            target = self._target(key)
-            if target is not None:
-                wanted.add(target)
-        for name in self._names():
-            if name in present:
-                self._last[name] = present[name]
-        missing = {name: self._last.get(name, 0) for name in wanted if name not in present}
-        return {**data, **missing} if missing else data
-
-    def _names(self) -> set[str]:
-        return {name for name in (*self._exact.values(), *self._globs.values()) if name is not None}
-
-    def _target(self, key: str) -> str | None:
-        found = self._step_metric_of.get(key, _MISSING)
-        if found is _MISSING:
-            found = self._step_metric_of[key] = self._search(key)
-        return found  # type: ignore[return-value]
-
-    def _search(self, key: str) -> str | None:
-        if key.startswith("_") or key in self._names():
-            return self._exact.get(key)
-        if key in self._exact:
-            return self._exact[key]
-        globs = [prefix for prefix in self._globs if key.startswith(prefix)]
-        return self._globs[max(globs, key=len)] if globs else None
-
-
-def _flat_keys(data: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _flat_keys(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from epochal.runlog.format import RecordType
 from epochal.sdk import steps
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from epochal.sdk.device import Resolver
     from epochal.sdk.media.base import MediaFolder, StoredMedia
     from epochal.sdk.row import RowParts
+    from epochal.sdk.step_sync import StepSync
 
 _ROW = int(RecordType.ROW)
 _UNPLACED_ROW = int(RecordType.UNPLACED_ROW)
@@ -29,15 +30,6 @@ _UNPLACED_ROW = int(RecordType.UNPLACED_ROW)
 _HAS_GLOBAL_LOCK = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 Append = Callable[[bytes], None]
-
-
-class _Filler(Protocol):
-    def fill(self, data: Mapping[str, object]) -> Mapping[str, object]: ...
-
-
-class _NothingToFill:
-    def fill(self, data: Mapping[str, object]) -> Mapping[str, object]:
-        return data
 
 
 class RowLog:
@@ -59,8 +51,7 @@ class RowLog:
         self._named = -1  # of a writer that does not count steps: the highest that a caller named
         # Held for the counting only.  Re-entrant, because a signal handler may log in the middle of it.
         self._lock = threading.RLock()
-        # Of step metrics.  Without a global lock every call takes the way that asks it, and locks.
-        self._sync: _Filler | None = None if _HAS_GLOBAL_LOCK else _NothingToFill()
+        self._sync: StepSync | None = None  # once a metric has a step metric
         self._media = media
         self._resolver: Resolver | None = None
         self._is_finished = False
@@ -89,9 +80,11 @@ class RowLog:
             TypeError: `data` is not a mapping, or `step` is not an integer.
             UsageError: the run is finished.
         """
-        if step is not None or commit is False or type(data) is not dict or self._sync is not None:
+        if step is not None or commit is False or type(data) is not dict or not _HAS_GLOBAL_LOCK:
             self._log_any(data, step, commit)
             return
+        if self._sync is not None:
+            data = self._sync.fill(data)
         # No lock: with its global lock CPython changes threads and runs signal handlers at calls and backward
         # jumps only, and there is none here.  A lock costs a tenth of the whole call.
         at = self._step

@@ -22,13 +22,14 @@ from epochal.sdk.config import Config, StaticConfig
 from epochal.sdk.later import LaterRunMethods
 from epochal.sdk.limits import MAX_CONFIG_BYTES
 from epochal.sdk.media.base import MediaFolder
-from epochal.sdk.metric import Metric, StepSync
+from epochal.sdk.metric import Metric
 from epochal.sdk.process import process
 from epochal.sdk.rows import RowLog
 from epochal.sdk.said import Said
 from epochal.sdk.server_address import address_of_server
 from epochal.sdk.session import AnySession, Identity, Log, Session
 from epochal.sdk.settings import Settings
+from epochal.sdk.step_sync import StepSync
 from epochal.sdk.summary import Path_, Summary
 from epochal.sdk.terminal import terminal
 from epochal.sdk.values import encode, tidy
@@ -55,6 +56,7 @@ class Run(LaterRunMethods, RowLog):
         self._is_primary = is_primary
         self._is_foreign = False  # in a forked child
         self._is_finished = False
+        self._step_sync = StepSync()
         self._on_finish: list[Any] = []
         self._said = Said()
         self._destination: Destination | None = None  # the server that the run is sent to
@@ -271,10 +273,7 @@ class Run(LaterRunMethods, RowLog):
         say_unknown("define_metric", unknown)
         defined = metric.define(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         self._record_definition(defined.to_record())
-        sync = self._sync if isinstance(self._sync, StepSync) else StepSync()
-        sync.define(defined)
-        # Before the first one is needed, log() does not even ask.
-        self._sync = sync if sync.is_needed or self._sync is not None else None
+        self._synchronise(defined)
         return defined
 
     def save(
@@ -396,9 +395,12 @@ class Run(LaterRunMethods, RowLog):
 
     def _checkpoint(self) -> bytes:
         last_step, n_unplaced = self._rows_so_far()
-        sync = self._sync
-        step_metrics = sync.last_values() if isinstance(sync, StepSync) else {}
-        return self._said.checkpoint(last_step, n_unplaced, step_metrics)
+        return self._said.checkpoint(last_step, n_unplaced, self._step_sync.last_values())
+
+    def _synchronise(self, defined: Metric) -> None:
+        self._step_sync.define(defined)
+        # Before the first step metric, log() does not even ask.
+        self._sync = self._step_sync if self._step_sync.is_needed else None
 
     def _record_summary(self, values: list[tuple[Path_, object]], deleted: list[Path_]) -> None:
         if self._is_finished:
