@@ -249,9 +249,8 @@ class Chunks:
         """Return the buckets of a chunk of a higher level: first, last, low, high and mean, shape (5, n),
         how many points, and how many are NaN, inf and -inf, shape (3, n), None if none are.  Nothing is kept.
         """
-        values, n_points, counts = unpack(self._body(head), [0, 1, 2])
-        odd = cast("Ints", counts).reshape(3, -1) if counts.any() else None
-        return cast("Floats", values).reshape(5, -1), cast("Ints", n_points), odd
+        values, n_points, counts = unpack_stats(self._body(head))
+        return values, n_points, counts if counts.any() else None
 
     def level(self, head: ChunkHead, level: int) -> Level:
         """Return what a chunk of a higher level holds."""
@@ -364,15 +363,28 @@ def decode_points(axis: Axis, data: bytes) -> Points:
 
 def encode_stats(stats: Stats) -> bytes:
     """Return the body of a chunk of a higher level."""
-    values = np.concatenate([stats.first, stats.last, stats.low, stats.high, stats.mean])
+    values = np.concatenate([stats.first, stats.last, stats.low, stats.high])
     counts = np.concatenate([stats.n_nan, stats.n_posinf, stats.n_neginf])
-    return pack([values, stats.n_points, counts])
+    # Means apart: the others are as precise as the points are, which may be far less than a double.
+    return pack([values, stats.n_points, counts, stats.mean])
 
 
 def decode_stats(data: bytes) -> Stats:
     """Return the buckets in `data`."""
-    values, n_points, counts = unpack(data, [0, 1, 2])
-    return Stats._make([*values.reshape(5, -1), n_points, *counts.reshape(3, -1)])
+    values, n_points, counts = unpack_stats(data)
+    return Stats._make([*values, n_points, *counts])
+
+
+def unpack_stats(data: bytes) -> tuple[Floats, Ints, Ints]:
+    """Return the arrays of a chunk of a higher level.
+
+    Returns:
+        First, last, low, high and mean, shape (5, n); points, (n,); NaN, +inf and -inf counts, (3, n).
+    """
+    values, n_points, counts, *means = unpack(data, range(data[0]))
+    # Bodies of version 1 have the means with the other values.
+    joined = np.concatenate([values, *means]).reshape(5, -1)
+    return cast("Floats", joined), cast("Ints", n_points), cast("Ints", counts.reshape(3, -1))
 
 
 def _n_bytes(kept: Axis | Points | Stats) -> int:

@@ -12,11 +12,12 @@ from epochal.store.metrics.embedded.upgrade import is_unfinished, upgrade
 
 VERSION = 2
 
-# Pages larger than SQLite's default: most of what is read is a few tens of kilobytes in one value.
-_PAGE_BYTES = 8192
+# A chunk is a value of a few kilobytes, at the end of which half a page is empty on average; with 8 KiB that
+# is half a byte a point.
+_PAGE_BYTES = 4096
 # The write-ahead log is folded into the file by the compactor; this many pages (64 MB) are the limit beyond
 # which an append does it itself.
-_CHECKPOINT_PAGES = 8192
+_CHECKPOINT_PAGES = 16384
 # What the log's file is cut to once it is folded.
 _LOG_BYTES = 16 << 20
 

@@ -22,7 +22,7 @@ _BATCH_BYTES = 4 << 20
 _BATCH_BLOCKS = 64
 # Free pages are used again, so some are kept: of the whole file, and in any case.
 _FREE_SHARE = 0.1
-_FREE_PAGES = 256
+_FREE_PAGES = 512
 _VACUUM_S = 0.008
 
 # What a run has in each table, some of it at a time: rows that count as one, and how to remove them.
