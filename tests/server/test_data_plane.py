@@ -171,6 +171,28 @@ def test_console_lines_can_be_paged_both_ways(client: httpx.Client) -> None:
     assert console(client, after=2)["next"] == 3
 
 
+def test_console_lines_are_found_by_their_text(client: httpx.Client) -> None:
+    found = console(client, search="T", limit=1)
+    assert [line["text"] for line in found["lines"]] == ["two"]
+
+    rest = console(client, search="T", after=found["next"] - 1)
+    assert [line["text"] for line in rest["lines"]] == ["three\rfour"]
+    assert (rest["next"], rest["total"]) == (3, 3)
+
+
+def test_values_come_by_key_with_types_and_without_numbers(client: httpx.Client) -> None:
+    def values(**parameters: object) -> Any:
+        asked: dict[str, Any] = {"project": "digits", "run": "r1", **parameters}
+        return client.get("/api/values", params=asked).json()
+
+    image = {"step": 3, "time": STARTED + 4, "type": "media", "value": ROWS[3]["image"]}
+    assert values(key="image") == {"key": "image", "values": [image], "next": None}
+    steps = {"key": "note", "steps": [0], "times": [STARTED + 1], "next": None}
+    assert values(key="note", only="steps") == steps
+    assert values(key="loss")["values"] == []
+    assert values(key="note", limit=1001)["error"]["code"] == "bad_request"
+
+
 @pytest.mark.parametrize("parameters", [{"limit": 0}, {"limit": 10_001}, {"after": "x"}, {"project": ""}])
 def test_console_parameters_are_checked(client: httpx.Client, parameters: dict[str, Any]) -> None:
     asked: dict[str, Any] = {"project": "digits", "run": "r1", **parameters}

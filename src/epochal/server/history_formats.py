@@ -87,11 +87,12 @@ def _for_json(column: RowColumn) -> list[object]:
     odd = column.kinds == OTHER
     odd |= (column.kinds == FLOAT) & ~np.isfinite(column.words.view(np.float64))
     for at in np.flatnonzero(odd).tolist():
-        values[at] = _raw(values[at])
+        values[at] = as_json(values[at])
     return values
 
 
-def _raw(value: object) -> object:
+def as_json(value: object) -> object:
+    """Return what the quick encoder writes as JSON that has NaN and infinities in it."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, float):

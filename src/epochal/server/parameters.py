@@ -30,8 +30,21 @@ class HistoryParameters(RunAddress, frozen=True, kw_only=True):
     format: Literal["jsonl", "arrow"] = "jsonl"
 
 
+class ValuesParameters(RunAddress, frozen=True, kw_only=True):
+    """Of GET /api/values."""
+
+    key: str
+    stream: Literal["history", "system"] = "history"
+    first_step: int | None = None
+    last_step: int | None = None
+    limit: int | None = None
+    only: Literal["steps"] | None = None
+
+
 class ConsoleParameters(RunAddress, frozen=True, kw_only=True):
     """Of GET /api/console."""
+
+    search: str | None = None
 
     after: int | None = None
     before: int | None = None

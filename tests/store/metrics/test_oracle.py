@@ -113,10 +113,12 @@ def test_every_answer_is_that_of_plain_dictionaries(
         try:
             check_rows(store, oracle)
             check_keys(store, oracle)
+            check_values(store, oracle)
             for question in asked:
                 check_series(store, oracle, question)
             store.compact()
             check_rows(store, oracle)
+            check_values(store, oracle)
             for question in asked:
                 check_series(store, oracle, question)
         finally:
@@ -145,6 +147,34 @@ def check_rows(store: EmbeddedMetricStore, oracle: Oracle) -> None:
     assert written(store.scan_rows(R1)) == written(oracle.rows())
     some = written(store.scan_rows(R1, ["c", "a"], first_step=3, last_step=60))
     assert some == written(row for row in oracle.rows(["c", "a"]) if 3 <= row[0] <= 60)
+
+
+def check_values(store: EmbeddedMetricStore, oracle: Oracle) -> None:
+    for key, steps in oracle.values.items():
+        others = [(s, t, v) for s, (t, v) in sorted(steps.items()) if not isinstance(v, (bool, int, float))]
+        limit, max_bytes = len(others) % 5 + 1, 10 * (len(others) % 3)
+        assert paged_steps(store, key, limit) == [(step, time) for step, time, _ in others]
+        assert paged_values(store, key, limit, max_bytes) == [repr(other) for other in others]
+
+
+def paged_steps(store: EmbeddedMetricStore, key: str, limit: int) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    at: int | None = 0
+    while at is not None:
+        steps, times, at = store.value_steps(R1, key, first_step=at, limit=limit)
+        assert steps.size <= limit
+        found += zip(steps.tolist(), times.tolist(), strict=True)
+    return found
+
+
+def paged_values(store: EmbeddedMetricStore, key: str, limit: int, max_bytes: int) -> list[str]:
+    found: list[str] = []
+    at: int | None = 0
+    while at is not None:
+        page, at = store.values(R1, key, first_step=at, limit=limit, max_bytes=max_bytes)
+        assert len(page) <= limit
+        found += [repr((value.step, value.time, value.value)) for value in page]
+    return found
 
 
 def written(rows: Iterable[tuple[int, float, dict[str, object]]]) -> list[str]:

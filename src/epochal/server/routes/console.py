@@ -7,12 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from epochal.errors import UsageError
+from epochal.ids import RunId
 from epochal.server.lookup import find_run
 from epochal.server.parameters import ConsoleParameters, read_parameters
 from epochal.server.services import Services, services_of
-from epochal.store.metrics.contract import ConsoleLine
+from epochal.store.metrics.contract import ConsoleLine, MetricStore
 
 MAX_LINES = 10_000
+MAX_SEARCHED_LINES = 100_000  # by one request
+_LINES_A_TURN = 5000
 
 
 class ConsoleAnswer(msgspec.Struct, frozen=True):
@@ -35,6 +38,25 @@ async def console(request: Request) -> Response:
 def _read(services: Services, asked: ConsoleParameters) -> ConsoleAnswer:
     project, run = find_run(services, asked.entity, asked.project, asked.run)
     with services.stores.use(project.store_file) as store:
+        if asked.search:
+            return _search(store, run.run_id, asked, asked.search.casefold())
         lines, total = store.console(run.run_id, after=asked.after, before=asked.before, limit=asked.limit)
     following = lines[-1].sequence + 1 if lines else (asked.after + 1 if asked.after is not None else total)
     return ConsoleAnswer(lines, following, total)
+
+
+def _search(store: MetricStore, run: RunId, asked: ConsoleParameters, text: str) -> ConsoleAnswer:
+    """Return the first lines with `text`, of those that one request may look at."""
+    found: list[ConsoleLine] = []
+    following, total = max(0, -1 if asked.after is None else asked.after + 1), 0
+    for _ in range(0, MAX_SEARCHED_LINES, _LINES_A_TURN):
+        lines, total = store.console(run, after=following - 1, before=asked.before, limit=_LINES_A_TURN)
+        for line in lines:
+            following = line.sequence + 1
+            if text in line.text.casefold():
+                found.append(line)
+                if len(found) == asked.limit:
+                    return ConsoleAnswer(found, following, total)
+        if len(lines) < _LINES_A_TURN:
+            break
+    return ConsoleAnswer(found, following, total)

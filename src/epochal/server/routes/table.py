@@ -18,6 +18,7 @@ from epochal.server.routes.live import live
 from epochal.server.routes.login import login
 from epochal.server.routes.offsets import offsets
 from epochal.server.routes.series import series
+from epochal.server.routes.values import values
 from epochal.server.routes.viewer import viewer
 from epochal.server.routes.web import asset, page
 
@@ -38,6 +39,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/graphql", graphql, Policy.READ),
     Endpoint("POST", "/api/series", series, Policy.READ),
     Endpoint("GET", "/api/history", history, Policy.READ),
+    Endpoint("GET", "/api/values", values, Policy.READ),
     Endpoint("GET", "/api/console", console, Policy.READ),
     Endpoint("GET", "/api/live", live, Policy.READ),
     Endpoint("GET", "/api/viewer", viewer, Policy.READ),

@@ -45,6 +45,27 @@ class RunGoneError(EpochalError):
         self.run = run
 
 
+# Of a value that is no number.
+ValueType = Literal["text", "histogram", "media", "table", "other"]
+
+
+class LoggedValue(NamedTuple):
+    """A value that is no number, as it was logged."""
+
+    step: int
+    time: float  # Unix seconds, of the row that wrote it
+    type: ValueType
+    value: object
+
+
+class ValueSteps(NamedTuple):
+    """Where a key has values that are no numbers.  Arrays have shape (n,)."""
+
+    steps: NDArray[np.int64]  # strictly ascending
+    times: NDArray[np.float64]  # Unix seconds
+    next_step: int | None  # where to go on; None if there are no more
+
+
 class MetricX(msgspec.Struct, frozen=True):
     """Another metric of the same run and step as x axis."""
 
@@ -215,6 +236,52 @@ class MetricStore(Protocol):
             run: whose keys.
             keys: these only, those that the run has; None for all.
             stream: which of its rows.
+        """
+
+    def value_steps(
+        self,
+        run: RunId,
+        key: str,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+        limit: int = 1000,
+    ) -> ValueSteps:
+        """Return the first steps at which a key has values that are no numbers, without reading these.
+
+        Args:
+            run: whose key.
+            key: of the values.
+            stream: in which of the run's streams.
+            first_step: the first one to come, included.
+            last_step: the last one to come, included.
+            limit: at most so many; there may be fewer with more to come, which `next_step` tells.
+        """
+
+    def values(
+        self,
+        run: RunId,
+        key: str,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+        limit: int = 100,
+        max_bytes: int = 4 << 20,
+    ) -> tuple[list[LoggedValue], int | None]:
+        """Return the first values of a key that are no numbers, and the step to go on from; None at the end.
+
+        No number is read.
+
+        Args:
+            run: whose key.
+            key: of the values.
+            stream: in which of the run's streams.
+            first_step: the first one to come, included.
+            last_step: the last one to come, included.
+            limit: at most so many; there may be fewer with more to come.
+            max_bytes: at most so many of msgpack, unless the first value alone has more.
         """
 
     def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:

@@ -10,16 +10,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
     ColumnType,
     ConsoleLine,
     KeyInfo,
+    LoggedValue,
     Row,
     RowBatch,
     SeriesAnswer,
     SeriesQuery,
     Stream,
+    ValueSteps,
 )
 from epochal.store.metrics.embedded.appending import Appender, Incoming, incoming
 from epochal.store.metrics.embedded.background import Background
@@ -29,12 +33,14 @@ from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.store.metrics.embedded.column_types import column_types
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import read_console
+from epochal.store.metrics.embedded.history import step_range
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
 from epochal.store.metrics.embedded.series import read_series
 from epochal.store.metrics.embedded.snapshot import Snapshots, read_block
 from epochal.store.metrics.embedded.tidying import Tidier
+from epochal.store.metrics.embedded.values import ValueReader
 from epochal.store.metrics.embedded.writing import FOLD_LOG_BYTES, FileWriter
 from epochal.wire.block import Block
 
@@ -174,6 +180,42 @@ class EmbeddedMetricStore:
         with self._snapshots.open() as snapshot:
             row = snapshot.run(run)
             return {} if row is None else column_types(snapshot, row, keys, stream)
+
+    def value_steps(
+        self,
+        run: RunId,
+        key: str,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+        limit: int = 1000,
+    ) -> ValueSteps:
+        """Return the first steps at which a key has values that are no numbers.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            row = snapshot.run(run)
+            if row is None:
+                return ValueSteps(np.empty(0, np.int64), np.empty(0), None)
+            return ValueReader(snapshot, row, stream, key).steps(*step_range(first_step, last_step), limit)
+
+    def values(
+        self,
+        run: RunId,
+        key: str,
+        *,
+        stream: Stream = "history",
+        first_step: int | None = None,
+        last_step: int | None = None,
+        limit: int = 100,
+        max_bytes: int = 4 << 20,
+    ) -> tuple[list[LoggedValue], int | None]:
+        """Return the first values of a key that are no numbers.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            row = snapshot.run(run)
+            if row is None:
+                return [], None
+            reader = ValueReader(snapshot, row, stream, key)
+            return reader.values(*step_range(first_step, last_step), limit, max_bytes)
 
     def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:
         """Return the keys of `runs` together, by key; None for all runs of the project."""

@@ -56,8 +56,8 @@ class AxisCache:
         return axis
 
 
-class _Segment(NamedTuple):
-    """Rows of the run whose steps lie in a range."""
+class Segment(NamedTuple):
+    """Rows of the run, or points of a key, whose steps lie in a range."""
 
     first_step: int
     last_step: int
@@ -115,7 +115,7 @@ class WindowReader:
 
     def rows(self, first_step: int, last_step: int, n_rows: int) -> Window:
         """Return the first `n_rows` rows from `first_step` to `last_step`, fewer if there are no more."""
-        rows = _FirstRows(n_rows, last_step)
+        rows = FirstRows(n_rows, last_step)
         for segment in heapq.merge(
             self._chunk_segments(first_step, last_step), self._tail_segments(first_step)
         ):
@@ -156,20 +156,20 @@ class WindowReader:
                 found.setdefault(key, []).append(row)
         return found
 
-    def _chunk_segments(self, first_step: int, last_step: int) -> Iterator[_Segment]:
+    def _chunk_segments(self, first_step: int, last_step: int) -> Iterator[Segment]:
         if self._rows is not None:
             for head in self._chunks.heads_from(self._rows.series_no, first_step, last_step):
-                yield _Segment(head.first_step, head.last_step, 0, head)
+                yield Segment(head.first_step, head.last_step, 0, head)
 
-    def _tail_segments(self, first_step: int) -> list[_Segment]:
+    def _tail_segments(self, first_step: int) -> list[Segment]:
         through = 0 if self._rows is None else self._rows.through
         return sorted(
-            _Segment(span.first_step, span.last_step, span.block_no, None)
+            Segment(span.first_step, span.last_step, span.block_no, None)
             for span in self._tail.spans()
             if span.block_no > through and span.last_step >= first_step
         )
 
-    def _row_points(self, segment: _Segment, first_step: int, last_step: int) -> Points:
+    def _row_points(self, segment: Segment, first_step: int, last_step: int) -> Points:
         if segment.chunk is None:
             return self._tail.table(self._snapshot, segment.order).rows(first_step, last_step)
         axis = self._axes.get(self._chunks, segment.chunk)
@@ -270,7 +270,7 @@ class WindowReader:
             raise WindowTooLargeError
 
 
-class _FirstRows:
+class FirstRows:
     """Collects rows in any order and keeps the first ones by step, the last write to each."""
 
     def __init__(self, n_rows: int, last_step: int) -> None:
