@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
-from types import FrameType
+from types import CodeType, FrameType
 
 import msgspec
 
@@ -199,7 +199,7 @@ class RunLogWriter:
             self.lost_rows += not self._spill.put(payload)
             self._repeat(self._checkpoint_every)
             return
-        if self._offset == _BUSY and self._is_nested():
+        if self._offset == _BUSY and self._n_running(_APPENDING) > 1:
             # A signal handler or a finaliser logs in the middle of our own append, which will write it.
             self._waiting.append(payload)
             return
@@ -228,30 +228,33 @@ class RunLogWriter:
             return
         self._checkpoint_at = reach  # At once: writing it asks again.
         record = self._checkpoint()
+        while spill is None and self._offset != reach:
+            # A signal handler logged meanwhile, and the checkpoint must know of what is before it.
+            reach, record = self._offset, self._checkpoint()
         self._checkpoint_every = max(CHECKPOINT_EVERY_BYTES, CHECKPOINT_EVERY_TIMES_ITS_SIZE * len(record))
         if spill is None:
             self.append(record)
         else:
             spill.put(record)
 
-    def _is_nested(self) -> bool:
-        """Tell whether this thread is in the middle of another append of ours.
+    def _n_running(self, codes: tuple[CodeType, ...]) -> int:
+        """Return how many calls of `codes` on this object this thread is in the middle of.
 
         Asked of the stack, which cannot be wrong: any mark of our own could be left behind by Ctrl-C.
         """
-        n_appends = 0
+        n = 0
         caller: FrameType | None = sys._getframe()
         while caller is not None:
-            if caller.f_code in _APPENDING and caller.f_locals["self"] is self:
-                n_appends += 1
+            n += caller.f_code in codes and caller.f_locals["self"] is self
             caller = caller.f_back
-        return n_appends > 1
+        return n
 
     def _write_waiting(self) -> None:
         """Write what came nested in appends; those that come meanwhile are taken by the same loop."""
+        if self._n_running(_WRITING_WAITING) > 1:
+            return  # A handler that logs in the middle of that loop.
         while self._waiting:
-            # Taken out afterwards: written twice, a row is still one row; not written, it is lost.  A
-            # handler that logs meanwhile may have emptied the list by then.
+            # Taken out afterwards: written twice, a row is still one row; not written, it is lost.
             payload = self._waiting[0]
             self._append_now(payload)
             if self._waiting and self._waiting[0] is payload:
@@ -406,3 +409,4 @@ def _times_this_thread_waited() -> int:
 
 
 _APPENDING = (RunLogWriter.append.__code__, RunLogWriter._append_now.__code__)
+_WRITING_WAITING = (RunLogWriter._write_waiting.__code__,)
