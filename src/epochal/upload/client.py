@@ -127,8 +127,10 @@ class Client:
     ) -> None:
         self.base_url = base_url
         self.quota: Quota | None = None
+        key = api_key.strip()  # A file or a variable that a key came from may end with a newline.
+        self._is_key = bool(key) and key.isascii() and key.isprintable() and " " not in key
         self._headers = {
-            "Authorization": f"Bearer {api_key}",
+            "Authorization": f"Bearer {key}",
             "User-Agent": f"epochal/{__version__}",
             "Accept": "application/json",
         }
@@ -166,6 +168,8 @@ class Client:
         return self._ask("GET", path, kind, headers=self._headers, fields=fields)
 
     def _ask(self, method: str, path: str, kind: type[T], **request: Any) -> T:  # noqa: ANN401
+        if not self._is_key:
+            raise KeyRefusedError("the key is none: a key is one word")
         try:
             response = self._pool.request(
                 method,
@@ -214,9 +218,11 @@ def _refusal(status: int, headers: Mapping[str, str], data: bytes) -> CommError:
     said = _said(data)
     message = str(said.get("message") or "")[:_MAX_SAID_CHARACTERS]
     why = f"it answers {status}" + (f": {message}" if message else "")
-    if status in (401, 403):
+    # The key is good, and these blocks go where it may not: others of the same sender may be fine.
+    is_elsewhere = said.get("code") == "entity_not_allowed"
+    if status in (401, 403) and not is_elsewhere:
         return KeyRefusedError(why)
-    if status in (400, 413, 415) and said:
+    if (status in (400, 413, 415) and said) or is_elsewhere:
         max_bytes = said.get("max_bytes")
         return BodyRefusedError(why, status, max_bytes if isinstance(max_bytes, int) else None)
     retry_after_s = _number(headers.get("Retry-After"), MAX_RETRY_AFTER_S)

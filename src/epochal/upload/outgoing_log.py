@@ -150,6 +150,11 @@ class OutgoingLog:
         self._max_read = max(1, (first.end_offset - first.first_offset) // 4)
         return True
 
+    def build_again(self) -> None:
+        """Build what waits anew."""
+        if self.waiting:
+            self._begin_at(self.waiting[0].first_offset)
+
     def leave_out_first(self) -> None:
         """Have the record that waits first named as lost in place of being sent, so that the rest can follow.
 

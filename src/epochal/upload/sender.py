@@ -202,7 +202,10 @@ class Sender:
                 is_progress = True
                 self._cannot_be_stored(log, entry.error)
         if not is_progress:
-            # It answers well and takes nothing: asked again at once, that would go on for ever.
+            # It answers well and takes nothing: asked again at once, that would go on for ever.  Should the
+            # blocks have been damaged here, they are better the next time.
+            for _, log, _ in body:
+                log.build_again()
             raise NotNowError("it does not take what is sent")
         self.trouble = None
 
