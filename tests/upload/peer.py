@@ -6,6 +6,7 @@ compare them with what a script logged.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -66,6 +67,9 @@ class Peer:
         self._server.server_close()
         self._thread.join()
         for held in list(self._held):
+            # Closing alone would leave those that are being read from as they are.
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
             held.close()
 
     def offset(self, writer: Writer) -> int:
