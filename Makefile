@@ -47,6 +47,10 @@ test-web: runtime ## the web app's unit tests alone
 test-browser: tools web chromium ## the browser tests alone, against a real server
 	@$(BIN)/python scripts/run_tests.py browser
 
+.PHONY: drills
+drills: tools ## the drills in their long form: kills, bad servers, a thousand damaged folders (half an hour)
+	@DRILLS=full $(BIN)/python -m pytest tests/drills
+
 .PHONY: lint format types
 lint: tools ## find mistakes and unformatted files, in Python and TypeScript
 	@$(BIN)/ruff check

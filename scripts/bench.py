@@ -40,6 +40,9 @@ BENCHMARKS = {
         "Two hundred SIGKILLs of a server: every acknowledged row is there, once, in sound files",
         ("python", "bench/store/kills.py"),
     ),
+    "server-mode": Benchmark(
+        "What a server costs the training that is sent to it", ("python", "bench/sdk/server_mode.py")
+    ),
     "live": Benchmark("From log() to the open page", ("node", "bench/web/live.mjs")),
     "ingest": Benchmark("Following run logs", ("python", "bench/ingest/watcher.py")),
     "store": Benchmark("The metric store", ("python", "bench/store/metrics_store.py")),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import epochal
@@ -212,3 +216,90 @@ def test_a_child_that_logs_is_sent_too(server: Any) -> None:
 
     assert server.counts("i") == Counter([0])
     assert server.counts("child") == Counter([1])
+
+
+def sidecar_of(pid: int) -> psutil.Process:
+    def look() -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = process.cmdline()
+                if words[1:2] == ["-I"] and str(pid) in words and any("epochal.sidecar" in w for w in words):
+                    found.append(process)
+        return found
+
+    wait_for(look)
+    return look()[0]
+
+
+def test_a_sidecar_that_is_killed_is_replaced_and_nothing_is_lost_or_sent_twice(server: Any) -> None:
+    run = epochal.init(project="p")
+    for i in range(1000):
+        run.log({"i": i})
+    wait_for(lambda: server.counts("i"))
+    sidecar_of(os.getpid()).kill()
+    for i in range(1000, 2000):
+        run.log({"i": i})
+    run.finish()
+
+    assert server.counts("i") == Counter(range(2000))
+
+
+def test_a_sidecar_that_is_killed_while_finish_waits_is_replaced(server: Any) -> None:
+    server.delay_s = 1.0
+    run = epochal.init(project="p")
+    for i in range(1000):
+        run.log({"i": i})
+    sidecar = sidecar_of(os.getpid())
+    killing = threading.Timer(0.5, sidecar.kill)
+    killing.start()
+    run.finish()
+    killing.join()
+
+    assert server.counts("i") == Counter(range(1000))
+
+
+def test_a_script_without_finish_is_on_the_server_when_it_ends(
+    server: Any, script: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = script(SCRIPT.replace("run.finish()", "pass"), "10")
+
+    assert done.returncode == 3
+    assert "epochal sync" not in done.stderr
+    assert server.counts("i") == Counter(range(300))
+
+    def state() -> list[str]:
+        records = [r for blocks in server.blocks.values() for b in blocks for _, r in b.records]
+        return [r[2]["state"] for r in records if r[0] == 11 and r[2]["state"]]
+
+    wait_for(state)
+    assert state() == ["failed"]
+
+
+def test_many_runs_at_once_in_many_threads_are_all_sent(server: Any) -> None:
+    def train(n: int) -> None:
+        run = epochal.init(project="p", id=f"r{n}", reinit="create_new")
+        for i in range(20):
+            run.log({"i": i})
+        run.finish(quiet=True)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(train, range(100)))
+
+    assert server.counts("i") == Counter(dict.fromkeys(range(20), 100))
+
+
+def test_ctrl_c_ends_the_waiting_and_the_script_still_ends_by_it(
+    server: Any, script: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    server.fault = lambda path: "500"
+    source = SCRIPT.replace(
+        "run.finish()",
+        "import os, threading; threading.Timer(0.7, os.kill, (os.getpid(), 2)).start(); run.finish()",
+    )
+
+    done = script(source, "10")
+
+    assert done.returncode == -2
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.stderr.count("epochal sync") == 1

@@ -44,6 +44,9 @@ def wait(run: Run, began: float) -> tuple[Sent, KeyboardInterrupt | None]:
     except KeyboardInterrupt as error:
         interrupt = error
         said = sidecar_process.upload_of(run._session.folder)
+    if said is not None and said.get("entity"):
+        run._destination = run._destination and run._destination._replace(entity=str(said["entity"]))
+    sidecar_process.forget_upload(run._session.folder)
     if said is not None and said.get("done") and not said.get("why"):
         return Sent(True, ""), interrupt
     return Sent(False, _what_is_left(run, said)), interrupt

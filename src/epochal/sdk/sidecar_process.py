@@ -228,6 +228,12 @@ def upload_of(folder: Path) -> Mapping[str, Any] | None:
     return None
 
 
+def forget_upload(folder: Path) -> None:
+    """Forget what was said of sending the run in `folder`, which is over."""
+    with contextlib.suppress(Exception), _lock:
+        _this_process().uploads.pop(_absolute(folder), None)
+
+
 def entity_of(folder: Path) -> str:
     """Return where the server put the run in `folder`; empty until it said so."""
     said = _link.uploads.get(_absolute(folder)) if _link is not None else None
