@@ -418,3 +418,53 @@ def test_many_runs_are_taken_in_with_few_files_open(
 
     assert len(os.listdir("/proc/self/fd")) - before < 80  # noqa: PTH208
     assert [data.run(f"r{i}").summary for i in range(100)] == [{"loss": float(i)} for i in range(100)]
+
+
+@pytest.mark.parametrize("at", [8, 9, 10, 11, 12, 20, 60])
+def test_a_run_whose_only_run_log_has_a_damaged_header_is_shown_with_its_loss(
+    at: int, data: DataFolder, new_log: NewLog, new_watcher: NewWatcher
+) -> None:
+    """Its sidecar's log says whose it is."""
+    log = new_log()
+    for step in range(10):
+        log.row(step, {"loss": 1.0})
+    damaged = bytearray(log.path.read_bytes())
+    damaged[at] ^= 0xFF
+    log.path.write_bytes(damaged)
+    sidecar = new_log(writer="sidecar-00000001", kind="sidecar", watches="writer01")
+    sidecar.write(RecordType.EXIT, {"state": "finished", "exit_code": 0})
+    sidecar.close()
+
+    settle(new_watcher())
+
+    losses = data.metadata.losses.of_run(data.run().key)
+    assert [(loss.writer, loss.offset, loss.n_bytes) for loss in losses] == [("writer01", 0, len(damaged))]
+
+
+def test_what_a_full_disk_took_is_told_as_a_loss_of_the_run(
+    data: DataFolder, new_log: NewLog, new_watcher: NewWatcher
+) -> None:
+    log = new_log()
+    log.row(0, {"loss": 1.0})
+    log.write(RecordType.LOST, {"n_records": 1_200, "reason": "the disk was full", "offset": 77})
+    log.row(1, {"loss": 1.0})
+
+    settle(new_watcher())
+
+    [loss] = data.metadata.losses.of_run(data.run().key)
+    assert (loss.writer, loss.offset, loss.n_bytes) == ("writer01", 77, 0)
+    assert loss.reason == "1,200 records were never written: the disk was full"
+
+
+@pytest.mark.parametrize("n_bytes", [0, 4, 30])
+def test_a_run_whose_only_run_log_ends_in_its_header_is_shown(
+    n_bytes: int, data: DataFolder, new_log: NewLog, new_watcher: NewWatcher
+) -> None:
+    log = new_log()
+    log.path.write_bytes(log.path.read_bytes()[:n_bytes])
+    sidecar = new_log(writer="sidecar-00000001", kind="sidecar", watches="writer01")
+    sidecar.write(RecordType.EXIT, {"state": "killed", "signal": 9})
+
+    settle(new_watcher())
+
+    assert data.run().run_id == "r1"

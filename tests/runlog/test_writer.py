@@ -185,6 +185,20 @@ def test_what_no_longer_fits_into_memory_is_counted(tmp_path: Path) -> None:
     assert 0 < len(kept) < 1000
     assert kept == list(range(len(kept)))
     assert writer.lost_rows == 1000 - len(kept)
+    [told] = [f.record for f in read_all(path)[0] if f.record[0] == RecordType.LOST]
+    assert isinstance(told[2], dict)
+    assert told[2]["n_records"] == writer.lost_rows
+
+
+def test_a_file_that_is_deleted_while_it_is_written_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER, on_trouble=told.append)
+    (tmp_path / "w1.runlog").unlink()
+    for step in range(500):
+        writer.append(encode((1, 1.0, step, {"loss": 0.5})))
+    writer.close()
+    assert len(told) == 1
+    assert "was deleted" in told[0]
 
 
 def test_a_closed_descriptor_is_opened_again(tmp_path: Path) -> None:

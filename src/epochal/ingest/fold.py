@@ -242,6 +242,8 @@ class RunFold:
             case RecordType.METADATA:
                 self._metadata |= said
                 self.changed_documents.add("metadata")
+            case RecordType.LOST:
+                self._lose_records(writer.record.writer, said)
 
     def _begin(self, writer: WriterState, header: Mapping[str, object]) -> None:
         started_at = _seconds(header.get("start_time"))
@@ -281,6 +283,13 @@ class RunFold:
             self.run = msgspec.structs.replace(self.run, created_at=at, heartbeat_at=at)
         elif at > self.run.heartbeat_at:
             self.run = msgspec.structs.replace(self.run, heartbeat_at=at)
+
+    def _lose_records(self, writer: WriterId, said: Mapping[str, object]) -> None:
+        """Take in what a writer says that it could not write."""
+        n, reason, offset = said.get("n_records"), said.get("reason"), said.get("offset")
+        if isinstance(n, int) and isinstance(offset, int):
+            what = "1 record was" if n == 1 else f"{n:,} records were"
+            self.lose(LossRecord(writer, offset, 0, f"{what} never written: {reason}"))
 
     def _lose(self, block: Block) -> None:
         for loss in block.losses[:MAX_LOSSES_PER_BLOCK]:

@@ -36,6 +36,7 @@ class RecordType(IntEnum):
     UNPLACED_ROW = 13
     HEARTBEAT = 14
     CHECKPOINT = 15
+    LOST = 16
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

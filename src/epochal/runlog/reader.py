@@ -96,6 +96,7 @@ class RunLogReader:
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
+        self._scanned_to = 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.header, first_end = self._read_header()
@@ -104,7 +105,6 @@ class RunLogReader:
             raise
         self.offset = offset if offset > 0 else first_end
         self.first_offset = first_end
-        self._scanned_to = 0
 
     def read(self, max_bytes: int = 1 << 20) -> tuple[list[Frame], list[LostRange]]:
         """Return the frames that are whole by now, of at least one and about `max_bytes`, and what was lost.
@@ -177,7 +177,9 @@ class RunLogReader:
         payload = self._payload_at(len(MAGIC))
         if payload is None:
             length, _ = FRAME_HEADER.unpack(start[len(MAGIC) :])
-            if os.fstat(self._fd).st_size < len(start) + length <= len(start) + 65_536:
+            is_short = os.fstat(self._fd).st_size < len(start) + length <= len(start) + 65_536
+            # Where another frame follows, the header was whole once, and its length is what is damaged.
+            if is_short and self._next_frame_after(len(MAGIC)) is None:
                 raise IncompleteRunLogError(self.path)
             raise NotARunLogError(self.path, start)
         record = _decode(payload)

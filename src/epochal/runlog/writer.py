@@ -58,7 +58,8 @@ class RunLogWriter:
     Args:
         path: of the file, which must not exist.
         header: goes into the first frame.
-        on_trouble: called once with a sentence for the user when writing turns slow or impossible.
+        on_trouble: called with a sentence for the user when writing turns slow or impossible, and when the
+            file is found deleted; once each.
         on_pause: called once in about `TIME_EVERY_BYTES`, for what is to be looked at now and then.
         checkpoint: returns the record that repeats what the file says so far; it is written now and then.
         max_buffer_bytes: held in memory at most while the file system refuses or is slow.
@@ -79,6 +80,7 @@ class RunLogWriter:
     ) -> None:
         self.path = path
         self.lost_rows = 0
+        self._n_told = 0  # of the lost rows: those that the file itself tells of
         # Re-entrant, because a signal handler or a finaliser may log in the middle of our own append.
         self._lock = threading.RLock()
         self._offset = 0  # where the next frame begins, or _BUSY in the middle of a write
@@ -90,6 +92,7 @@ class RunLogWriter:
         self._slow_s = 0.0
         self._slow_since = 0.0
         self._on_trouble = on_trouble
+        self._on_deleted = on_trouble
         self._on_pause = on_pause
         self._checkpoint = checkpoint
         self._checkpoint_at = 0  # the offset of the last one
@@ -169,7 +172,10 @@ class RunLogWriter:
         """Write what is in memory and close; return whether everything is in the file."""
         if self._closed:
             return self.lost_rows == 0
+        deadline = time.monotonic() + timeout_s
         is_written = self.flush(timeout_s)
+        if is_written and self._tell_losses():
+            is_written = self.flush(max(0.0, deadline - time.monotonic()))
         with self._lock:
             is_ours = self._is_ours()
             self._closed = True
@@ -319,7 +325,15 @@ class RunLogWriter:
             found = os.fstat(self._fd)
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) == self._identity
+        if (found.st_dev, found.st_ino) != self._identity:
+            return False
+        if found.st_nlink == 0 and self._on_deleted is not None:
+            tell, self._on_deleted = self._on_deleted, None
+            tell(
+                f"The run log {self.path} was deleted while the run is live. Training goes on, but what is "
+                "logged is lost, from its beginning on. To record it: finish the run and begin another."
+            )
+        return True
 
     def _recount(self) -> bool:
         """Take the end of the file as the place of the next frame; return False if it cannot be told."""
@@ -370,8 +384,22 @@ class RunLogWriter:
                 f"(up to {self._max_buffer_bytes >> 20} MiB) and are written when it takes them."
             )
 
+    def _tell_losses(self) -> bool:
+        """Have the file say what it lacks, for those who read it; return whether there was anything new."""
+        with self._lock:
+            n_lost = self.lost_rows - self._n_told
+            if n_lost <= 0 or self._closed:
+                return False
+            self._n_told += n_lost
+            reason = "the disk refused them, and the memory for what waits was full"
+            offset = self._offset if self._spill is None else self._spill.offset
+            self.record(RecordType.LOST, {"n_records": n_lost, "reason": reason, "offset": offset})
+            return True
+
     def _is_healed(self) -> bool:
         """Go back to writing at once when a file system that refused takes everything again."""
+        if self._tell_losses():
+            return False
         with self._lock:
             spill = self._spill
             if spill is None or self._is_slow or self._closed or not spill.is_empty():

@@ -175,7 +175,8 @@ def _print_footer(run: Run) -> None:
     lines = [f"Run {run.name} is finished."]
     lines += ["History:", *history] if history else []
     lines += ["Summary:", *summary] if summary else []
-    lines.append(f"Its run log is in {run._session.folder}")
+    if run._session.folder.exists():
+        lines.append(f"Its run log is in {run._session.folder}")
     lines.append(f"See it at {run.url}" if run.url else "See it with: epochal ui")
     if run.offline and settings.base_url:
         lines.append(f"Send it to the server with: epochal sync {run._session.folder}")

@@ -4,27 +4,34 @@ import { Icon } from "@/ui/Icon";
 
 import type { RunData } from "./runData";
 
-/** Damage found in the files of a run, told as it is: what could not be read, and where. */
+/** What is missing of a run, told as it is: what could not be read or was never written, and where. */
 export function LossCard({ losses }: Pick<RunData, "losses">) {
   if (losses.length === 0) return null;
-  const bytes = losses.reduce((sum, loss) => sum + loss.bytes, 0);
+  const damaged = losses.filter((loss) => loss.bytes > 0);
+  const bytes = damaged.reduce((sum, loss) => sum + loss.bytes, 0);
   return (
     <section className="ep-card ep-end" data-tone="warn" aria-label="Damage">
       <header>
         <h2>
           <Icon name="alert" />
-          {`${formatBytes(bytes)} of this run could not be read`}
+          {bytes > 0
+            ? `${formatBytes(bytes)} of this run could not be read`
+            : "Some of what this run logged was never written"}
         </h2>
       </header>
       <p>
-        {`Its run log is damaged at ${countOf(losses.length, "place")}. What was logged there is missing; `}
-        everything before and after is here.
+        {damaged.length > 0 && `Its run log is damaged at ${countOf(damaged.length, "place")}. `}
+        What was logged there is missing; everything before and after is here.
       </p>
       <ul className="ep-losses" tabIndex={0}>
         {losses.map((loss) => (
           <li key={`${loss.writer} ${loss.offset}`}>
             <code>{visibleText(loss.writer)}</code>
-            <span>{`byte ${formatCount(loss.offset)}, ${formatBytes(loss.bytes)} lost`}</span>
+            <span>
+              {loss.bytes > 0
+                ? `byte ${formatCount(loss.offset)}, ${formatBytes(loss.bytes)} lost`
+                : `byte ${formatCount(loss.offset)}`}
+            </span>
             <span>{visibleText(loss.reason)}</span>
           </li>
         ))}
