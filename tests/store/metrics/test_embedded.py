@@ -312,6 +312,25 @@ def test_a_deleted_runs_space_goes_back_to_the_disk_while_others_go_on(
     connection.close()
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_a_run_deleted_while_it_is_compacted_leaves_nothing_behind(
+    store: EmbeddedMetricStore, new_journal: type[Journal], pause_s: float
+) -> None:
+    keys = {f"k{i}": float(i) for i in range(1500)}
+    store.append([new_journal().block([(step, 0.0, keys) for step in range(5)])])
+    compaction = threading.Thread(target=store.compact)
+    compaction.start()
+    time.sleep(pause_s)
+    store.delete_run(R1)
+    compaction.join()
+    store.compact()
+
+    with sqlite3.connect(store.path) as connection:
+        for table in ("runs", "writers", "blocks", "series", "chunks", "axes"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+    connection.close()
+
+
 def test_blocks_released_after_the_last_compaction_give_their_space_back_too(
     store: EmbeddedMetricStore, new_journal: type[Journal]
 ) -> None:

@@ -8,8 +8,10 @@ at any moment loses nothing but time, and nobody waits for longer than one such 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +24,7 @@ from epochal.store.metrics.embedded.chunks import (
     NUMBERS,
     OTHERS,
     ROWS,
+    Chunks,
     SeriesRow,
     encode_axis,
 )
@@ -35,11 +38,15 @@ from epochal.store.metrics.embedded.writing import FileWriter, Pace
 # What one pass over a run takes at most; values and what is made of them are in memory together.
 MAX_PASS_VALUES = 4_000_000
 MAX_PASS_BYTES = 64 << 20
+MAX_PASS_ROWS = 500_000  # a series is written in one transaction
 # One transaction holds ingest up for a few milliseconds with so much to write.
 _BATCH_BYTES = 2 << 20
 _BATCH_SERIES = 500
+# So much work, then so much rest.
+_WORK_S, _REST_S = 0.001, 0.00005
 
 Number = TypeVar("Number", int, float)
+SeriesName = tuple[int, str]  # kind, key
 
 
 class _Planned(NamedTuple):
@@ -73,40 +80,50 @@ class Compactor:
             if run is None:
                 return [], False
             blocks, are_more = _pass_of(snapshot, run)
-            if not blocks:
-                return [], False
             axes = AxisBook(_next_axis_no(snapshot))
-            for stream in ("history", "system"):
-                if not _StreamPass(self, snapshot, run, stream, blocks, axes).do():
-                    return [], False
+        # Its snapshot ends here: an old one keeps the log from being folded, for as long as a pass takes.
+        streams: tuple[Stream, ...] = ("history", "system")
+        if not blocks or not all(_StreamPass(self, run, stream, blocks, axes).do() for stream in streams):
+            return [], False
         block_nos = [block_no for block_no, _ in blocks]
         with self._writer.later() as connection:
             connection.execute("UPDATE runs SET through = ? WHERE run_no = ?", (block_nos[-1], run_no))
         return block_nos, are_more
 
-    def apply(self, run_no: int, planned: Sequence[_Planned], through: int, axes: AxisBook) -> None:
-        """Write edits in one transaction."""
+    @contextmanager
+    def chunks(self) -> Iterator[Chunks]:
+        """Give what to read chunks by; nobody else changes those of a run that is being compacted."""
+        with self._snapshots.open() as snapshot:
+            yield snapshot.chunks
+
+    def apply(self, run_no: int, planned: Sequence[_Planned], through: int, axes: AxisBook) -> bool:
+        """Write edits in one transaction; return False if the pass is to end, having written nothing."""
+        if self._is_stopped():
+            return False
         applier = _Applier(run_no, through, axes, planned)
         with self._writer.later() as connection, self.pace.timed():
+            query = "SELECT 1 FROM runs WHERE run_no = ? AND run_id IS NOT NULL"
+            if connection.execute(query, (run_no,)).fetchone() is None:
+                return False
             applier.write(connection)
+        self._writer.fold_log_if_long()
+        return True
 
-    def add_series(self, run_no: int, stream: int, new: Sequence[tuple[int, str]]) -> None:
-        """Make rows for series, by (kind, key), that are there for the first time."""
+    def series(self, run_no: int, stream: int, wanted: Sequence[SeriesName]) -> dict[SeriesName, SeriesRow]:
+        """Return all series of a run; those of `wanted` that were not there are made."""
+        with self.chunks() as chunks:
+            series = chunks.series_of_run(run_no, stream)
+        new = [(run_no, stream, *name) for name in wanted if name not in series]
         for begin in range(0, len(new), _BATCH_SERIES):
             with self._writer.later() as connection:
                 connection.executemany(
                     "INSERT OR IGNORE INTO series (run_no, stream, kind, key, type) VALUES (?, ?, ?, ?, '')",
-                    [(run_no, stream, kind, key) for kind, key in new[begin : begin + _BATCH_SERIES]],
+                    new[begin : begin + _BATCH_SERIES],
                 )
-
-    def series_now(self, run_no: int, stream: int) -> dict[tuple[int, str], SeriesRow]:
-        """Return a run's series as they are now, later than in the pass's snapshot."""
-        with self._snapshots.open() as snapshot:
-            return snapshot.chunks.series_of_run(run_no, stream)
-
-    def is_stopped(self) -> bool:
-        """Return whether to end early."""
-        return self._is_stopped()
+        if not new:
+            return series
+        with self.chunks() as chunks:
+            return chunks.series_of_run(run_no, stream)
 
 
 class AxisBook:
@@ -151,13 +168,12 @@ class _StreamPass:
     def __init__(
         self,
         compactor: Compactor,
-        snapshot: Snapshot,
         run: RunRow,
         stream: Stream,
         blocks: Sequence[tuple[int, TailBlock]],
         axes: AxisBook,
     ) -> None:
-        self._compactor, self._snapshot, self._run = compactor, snapshot, run
+        self._compactor, self._run_no = compactor, run.run_no
         self._stream: Stream = stream
         self._blocks, self._axes = blocks, axes
         self._through = blocks[-1][0]
@@ -168,51 +184,41 @@ class _StreamPass:
         tail = self._after(0)
         if not len(tail.rows()):
             return True
-        keys = list(tail.keys())
-        series = self._all_series(keys, tail.keys_of_others())
-        batch: list[_Planned] = []
-        n_chunks = n_bytes = 0
-        for planned in self._plans(series, keys):
-            batch += planned
-            n_chunks += sum(len(p.edit.inserted) + len(p.edit.deleted) for p in planned)
-            n_bytes += sum(len(chunk.body) for p in planned for chunk in p.edit.inserted)
-            if n_chunks >= self._compactor.pace.n or n_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_SERIES:
-                self._compactor.apply(self._run.run_no, batch, self._through, self._axes)
-                batch, n_chunks, n_bytes = [], 0, 0
-                if self._compactor.is_stopped():
-                    return False
-        self._compactor.apply(self._run.run_no, batch, self._through, self._axes)
+        keys, others = tail.keys(), tail.keys_of_others()
+        wanted = [(ROWS, ""), *((NUMBERS, key) for key in keys), *((OTHERS, key) for key in others)]
+        series = self._compactor.series(self._run_no, STREAM_NUMBERS[self._stream], wanted)
+        subjects = self._subjects(series, keys)
+        while batch := self._next_batch(subjects):
+            if not self._compactor.apply(self._run_no, batch, self._through, self._axes):
+                return False
         return True
 
-    def _all_series(self, keys: Sequence[str], others: set[str]) -> dict[tuple[int, str], SeriesRow]:
-        number = STREAM_NUMBERS[self._stream]
-        series = self._snapshot.chunks.series_of_run(self._run.run_no, number)
-        wanted = [(ROWS, ""), *((NUMBERS, key) for key in keys), *((OTHERS, key) for key in others)]
-        new = [name for name in wanted if name not in series]
-        if new:
-            self._compactor.add_series(self._run.run_no, number, new)
-            series = self._compactor.series_now(self._run.run_no, number)
-        return series
-
-    def _plans(
-        self, series: dict[tuple[int, str], SeriesRow], keys: Sequence[str]
-    ) -> Iterator[list[_Planned]]:
-        """Yield the edits of the rows, then key by key: both kinds of a key change together."""
+    def _subjects(
+        self, series: dict[SeriesName, SeriesRow], keys: Iterable[str]
+    ) -> Iterator[tuple[list[tuple[int, SeriesRow]], Points]]:
+        """Yield what to edit together, with its points: the rows, then both kinds of each key."""
         rows = series[ROWS, ""]
-        row_points = self._after(rows.through).rows()
-        if len(row_points):
-            yield [self._plan(rows, ROWS, row_points)]
+        yield [(ROWS, rows)], self._after(rows.through).rows()
         for key in keys:
             both = [(kind, series[kind, key]) for kind in (NUMBERS, OTHERS) if (kind, key) in series]
-            points = self._after(max(row.through for _, row in both)).points(key)
-            if len(points):
-                yield [self._plan(row, kind, points) for kind, row in both]
+            yield both, self._after(max([row.through for _, row in both])).points(key)
 
-    def _plan(self, row: SeriesRow, kind: int, points: Points) -> _Planned:
-        mine = points.others() if kind == OTHERS else points.numbers()
-        if not len(mine) and not row.n_points:
-            return _Planned(row, Edit(), mine)
-        return _Planned(row, edit_series(self._snapshot.chunks, row, kind, points), mine)
+    def _next_batch(self, subjects: Iterator[tuple[list[tuple[int, SeriesRow]], Points]]) -> list[_Planned]:
+        """Return the edits of one transaction; none at the end."""
+        batch: list[_Planned] = []
+        n_chunks = n_bytes = 0
+        rest = _Rest()
+        with self._compactor.chunks() as chunks:
+            for rows, points in subjects:
+                planned = [_plan(chunks, row, kind, points) for kind, row in rows] if len(points) else []
+                batch += planned
+                n_chunks += sum([len(p.edit.inserted) + len(p.edit.deleted) for p in planned])
+                n_bytes += sum([len(chunk.body) for p in planned for chunk in p.edit.inserted])
+                is_full = n_chunks >= self._compactor.pace.n or n_bytes >= _BATCH_BYTES
+                if is_full or len(batch) >= _BATCH_SERIES:
+                    break
+                rest.now_and_then()
+        return batch
 
     def _after(self, through: int) -> Tail:
         """Return what follows the block `through`; a pass that was cut short has done some keys already."""
@@ -222,6 +228,25 @@ class _StreamPass:
             tail = self._tails[through] = Tail(blocks, self._stream)
             tail.stack()
         return tail
+
+
+class _Rest:
+    """Lets other threads have the interpreter: one that asks for it waits for milliseconds otherwise."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def now_and_then(self) -> None:
+        if time.perf_counter() - self._last > _WORK_S:
+            time.sleep(_REST_S)
+            self._last = time.perf_counter()
+
+
+def _plan(chunks: Chunks, row: SeriesRow, kind: int, points: Points) -> _Planned:
+    mine = points.others() if kind == OTHERS else points.numbers()
+    if not len(mine) and not row.n_points:
+        return _Planned(row, Edit(), mine)
+    return _Planned(row, edit_series(chunks, row, kind, points), mine)
 
 
 class _Applier:
@@ -311,7 +336,7 @@ def _drop_unused(connection: sqlite3.Connection, axis_nos: Sequence[int]) -> int
 def _pass_of(snapshot: Snapshot, run: RunRow) -> tuple[list[tuple[int, TailBlock]], bool]:
     """Return the blocks that the next pass takes, and whether there are more."""
     blocks: list[tuple[int, TailBlock]] = []
-    n_values = n_bytes = 0
+    n_values = n_bytes = n_rows = 0
     for block_no, n in snapshot.connection.execute(
         "SELECT block_no, n_values FROM blocks WHERE run_no = ? AND block_no > ? AND is_stripped = 0 "
         "ORDER BY block_no",
@@ -319,7 +344,8 @@ def _pass_of(snapshot: Snapshot, run: RunRow) -> tuple[list[tuple[int, TailBlock
     ).fetchall():
         block = snapshot.block(block_no)
         n_values, n_bytes = n_values + n, n_bytes + block.size()
-        if blocks and (n_values > MAX_PASS_VALUES or n_bytes > MAX_PASS_BYTES):
+        n_rows += block.table("history").steps.size
+        if blocks and (n_values > MAX_PASS_VALUES or n_bytes > MAX_PASS_BYTES or n_rows > MAX_PASS_ROWS):
             return blocks, True
         blocks.append((block_no, block))
     return blocks, False

@@ -19,7 +19,7 @@ _PAGE_BYTES = 4096
 # which an append does it itself.
 _CHECKPOINT_PAGES = 16384
 # What the log's file is cut to once it is folded.
-_LOG_BYTES = 16 << 20
+_LOG_BYTES = 8 << 20
 
 _TABLES = """
 CREATE TABLE runs (

@@ -267,27 +267,20 @@ class EmbeddedMetricStore:
                 # Blocks that came meanwhile wait until they are worth a pass: tiny chunks cost more.
                 block_nos, are_more = self._compactor.compact(run_no)
                 self._cache.drop(TailBlock, set(block_nos))
-                self._fold_log()
             self._note_released()
             self._strip(run_no)
-            self._fold_log()
 
     def _tidy(self) -> bool:
         """Do a little of what else there is to do; return whether there is more."""
         with self._one_compactor:
-            self._fold_log()
+            self._writer.fold_log_if_long()
             for run_no in self._note_released():
                 self._strip(run_no)
             return self._tidier.purge() or self._tidier.vacuum()
 
     def _strip(self, run_no: int) -> None:
         while not self._is_stopped() and self._tidier.strip(run_no):
-            self._fold_log()
-
-    def _fold_log(self) -> None:
-        # Here and not in an append, which would have to wait for it.
-        if self._writer.log_bytes() > FOLD_LOG_BYTES:
-            self._writer.fold_log()
+            self._writer.fold_log_if_long()
 
     def _is_stopped(self) -> bool:
         return self._background is not None and self._background.is_stopped()

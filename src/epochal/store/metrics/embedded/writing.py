@@ -21,7 +21,7 @@ from epochal.store.metrics.embedded.schema import connect
 # The background waits at most so long for those who come first; then it takes its turn like them.
 _MAX_POLITE_S = 0.5
 # The write-ahead log is folded into the file when it has grown to this.
-FOLD_LOG_BYTES = 16 << 20
+FOLD_LOG_BYTES = 8 << 20
 
 
 class Pace:
@@ -142,11 +142,13 @@ class FileWriter:
             return self._path.with_name(f"{self._path.name}-wal").stat().st_size
         return 0
 
-    def fold_log(self) -> None:
-        """Bring what is in the write-ahead log into the file; nobody waits meanwhile.
+    def fold_log_if_long(self) -> None:
+        """Bring what is in the write-ahead log into the file if it is much; nobody waits meanwhile.
 
         Only the background may call it.
         """
+        if self.log_bytes() <= FOLD_LOG_BYTES:
+            return
         with told_apart(self._path):
             self._background.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
