@@ -121,17 +121,18 @@ def test_a_smaller_bound_of_the_server_is_kept_to(
     assert peer.rows() == list(enumerate(ROWS))
 
 
+@pytest.mark.parametrize("at", [0, 50, 499])
 @pytest.mark.parametrize("bound", ["max_body_bytes", "max_block_bytes"])
 def test_a_row_larger_than_the_server_takes_is_named_as_lost_and_the_rest_follows(
-    peer: Any, write_log: Write, sender_to: Make, send_all: Send, bound: str
+    peer: Any, write_log: Write, sender_to: Make, send_all: Send, bound: str, at: int
 ) -> None:
     setattr(peer, bound, 3000)
-    rows = [*ROWS[:50], {"i": 50, "text": random.Random(1).randbytes(50_000).hex()}, *ROWS[51:]]
+    rows = [*ROWS[:at], {"i": at, "text": random.Random(1).randbytes(50_000).hex()}, *ROWS[at + 1 :]]
     folder = folder_of(write_log(rows))
 
     send_all(sender_to(peer), folder)
 
-    assert peer.counts("i") == Counter(i for i in range(len(ROWS)) if i != 50)
+    assert peer.counts("i") == Counter(i for i in range(len(ROWS)) if i != at)
     (log,) = folder.logs
     assert len(log.losses) == 1
     assert log.losses[0].n_bytes > 80_000

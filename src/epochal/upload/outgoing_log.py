@@ -15,7 +15,7 @@ from epochal.errors import RunLogError
 from epochal.runlog.format import Header
 from epochal.runlog.reader import IncompleteRunLogError, LostRange, RunLogReader
 from epochal.wire.block import encode
-from epochal.wire.build import build_block, header_frame
+from epochal.wire.build import block_of_batch, build_block, header_frame
 
 TOO_LARGE = "larger than the server takes; it is still in the run log"
 
@@ -25,7 +25,7 @@ class Built(NamedTuple):
 
     first_offset: int
     end_offset: int
-    n_frames: int
+    n_frames: int  # besides the header
     n_rows: int
     losses: tuple[LostRange, ...]
     data: bytes
@@ -56,6 +56,7 @@ class OutgoingLog:
         self.losses: list[LostRange] = []
         self.why_stopped: str | None = None
         self.waiting: deque[Built] = deque()
+        self._header_end = 0  # bytes
         self._read_to = 0  # where the next block begins
         self.seen_size = 0
         self._max_read: int | None = None
@@ -96,7 +97,7 @@ class OutgoingLog:
         except RunLogError as error:
             self.why_stopped = str(error).splitlines()[0]
             return False
-        self.header = self._reader.header
+        self.header, self._header_end = self._reader.header, self._reader.first_offset
         return True
 
     def build(self, max_bytes: int) -> bool:
@@ -109,17 +110,17 @@ class OutgoingLog:
             return False
         reader = self._reader
         assert reader is not None
-        frames, losses = reader.read(min(max_bytes, self._max_read or max_bytes))
+        batch, losses = reader.read_batch(min(max_bytes, self._max_read or max_bytes))
         first = self._read_to
-        if first == 0:
-            frames.insert(0, header_frame(reader.header, reader.first_offset))
-        if not frames and not losses:
+        if first > 0 and not batch.payloads and not losses:
             # A torn tail: its writer may be at it, so it is read again when it has grown.
             self.seen_size = self.size
             return False
-        block = build_block(reader.header, frames, losses, first_offset=first, end_offset=reader.offset)
+        block = block_of_batch(reader.header, batch, losses, first_offset=first, end_offset=reader.offset)
         data = encode(block)
-        self.waiting.append(Built(first, reader.offset, len(frames), block.n_rows, tuple(losses), data))
+        self.waiting.append(
+            Built(first, reader.offset, len(batch.payloads), block.n_rows, tuple(losses), data)
+        )
         self._read_to = reader.offset
         self.size = max(self.size, reader.offset)
         self.seen_size = max(self.seen_size, reader.offset)
@@ -162,9 +163,12 @@ class OutgoingLog:
         """
         first = self.waiting.popleft()
         assert self.header is not None
-        loss = LostRange(first.first_offset, first.end_offset - first.first_offset, TOO_LARGE)
+        # The first block has the header in it, which stays.
+        begins = first.first_offset or self._header_end
+        header = [] if first.first_offset else [header_frame(self.header, self._header_end)]
+        loss = LostRange(begins, first.end_offset - begins, TOO_LARGE)
         block = build_block(
-            self.header, [], [loss], first_offset=first.first_offset, end_offset=first.end_offset
+            self.header, header, [loss], first_offset=first.first_offset, end_offset=first.end_offset
         )
         self.waiting.appendleft(first._replace(n_frames=0, n_rows=0, losses=(loss,), data=encode(block)))
 
