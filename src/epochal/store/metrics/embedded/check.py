@@ -32,7 +32,7 @@ Tell = Callable[[int], None]
 _CACHE_BYTES = 32 << 20
 _MAX_SQLITE_MESSAGES = 100
 
-_ORPHANS = {
+ORPHANS = {
     "blocks": "run_no NOT IN (SELECT run_no FROM runs) OR writer_no NOT IN (SELECT writer_no FROM writers)",
     "writers": "run_no NOT IN (SELECT run_no FROM runs)",
     "series": "run_no NOT IN (SELECT run_no FROM runs)",
@@ -114,7 +114,7 @@ def _check_database(connection: sqlite3.Connection) -> Iterator[Problem]:
 
 def _check_orphans(connection: sqlite3.Connection) -> Iterator[Problem]:
     with one_state(connection):
-        for table, condition in _ORPHANS.items():
+        for table, condition in ORPHANS.items():
             (n,) = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()  # noqa: S608
             if n:
                 yield Problem(kind="orphan", what=f"{n} rows of the table {table} belong to nothing")
