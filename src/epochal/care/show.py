@@ -26,7 +26,11 @@ def check_lines(report: Report) -> list[str]:
             lines.append(f"  and {len(file.problems) - _MAX_PROBLEMS_SHOWN} more; --json has them all")
     if not report.n_problems:
         return [*lines, "All is sound."]
-    return [*lines, f"{_n(report.n_problems, 'problem')}."]
+    return [
+        *lines,
+        f"{_n(report.n_problems, 'problem')}. "
+        "With the server stopped, `epochal store repair` mends what can be mended.",
+    ]
 
 
 def _n(n: int, noun: str) -> str:

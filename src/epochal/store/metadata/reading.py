@@ -76,7 +76,8 @@ class MetadataReader:
                 offsets.setdefault(run_key, {})[writer] = offset
             rows = connection.execute(
                 "SELECT key, run_id, last_step, n_rows, (SELECT count(*) FROM losses "
-                "WHERE run_key = key AND writer = 'store') FROM runs WHERE project_key = ?",
+                "WHERE run_key = key AND reason LIKE '%damaged in the store') "
+                "FROM runs WHERE project_key = ?",
                 (project_key,),
             )
             return {row[1]: KnownRun._make([*row, offsets.get(row[0], {})]) for row in rows}
