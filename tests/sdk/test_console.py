@@ -156,6 +156,31 @@ def test_a_write_that_fails_fails_as_before_and_is_not_captured(screen: Screen) 
 
 
 @on_a_screen
+def test_bytes_written_to_the_buffer_are_captured_once_and_in_order(screen: Screen) -> None:
+    with capturing() as lines:
+        print("text")
+        screen.buffer.write(b"bytes\n")
+        screen.buffer.write("é".encode()[:1])
+        screen.buffer.write("é".encode()[1:])
+        print("pending", end="")
+        screen.flush()
+        print("more", flush=True)
+        screen.reconfigure(line_buffering=True)
+        print("last")
+        screen.buffer.write(b"\0binary")
+    assert "".join(text for _, text in lines) == "text\nbytes\népendingmore\nlast\n"
+    assert screen.seen() == "text\nbytes\népendingmore\nlast\n\0binary"
+
+
+@on_a_screen
+def test_after_the_last_run_buffer_and_flush_are_what_they_were(screen: Screen) -> None:
+    with capturing():
+        assert "write" in screen.buffer.__dict__
+    assert screen.buffer.__dict__ == {}
+    assert not {"write", "flush"} & set(screen.__dict__)
+
+
+@on_a_screen
 def test_a_lone_surrogate_is_captured_as_a_question_mark(screen: Screen) -> None:
     screen.reconfigure(errors="surrogateescape")
 

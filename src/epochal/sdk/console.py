@@ -1,16 +1,19 @@
 """Copies what the program prints to its live runs, and leaves the terminal alone.
 
 `sys.stdout` and `sys.stderr` stay the user's objects: `isatty`, `fileno`, encoding and identity are the
-same, and everybody who holds a reference (a logging handler, tqdm) is captured too.  Only their method
-`write` is overlaid, on the instance; `writelines` and `print` go through it.  What the terminal gets is
-what the original `write` did, before anything of ours.
+same, and everybody who holds a reference (a logging handler, tqdm) is captured too.  Only their methods
+`write` and `flush` are overlaid, on the instance, and `write` of their buffer, which programs write bytes to;
+`writelines` and `print` go through these.  What the terminal gets is what the originals did, before
+anything of ours.
 
-Not seen: bytes written to `sys.stdout.buffer`, output of C code and of other programs.  In a forked child
-the overlay passes everything on and records nothing.
+Not seen: output of C code and of other programs; see epochal.sdk.console_files.  In a forked child the
+overlay passes everything on and records nothing.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import os
 import sys
 import threading
@@ -63,21 +66,39 @@ class _Overlay:
         self.name = name
         self.stream = stream
         self.had_own = "write" in getattr(stream, "__dict__", {})  # somebody else's, from before us
+        self.own_flush = getattr(stream, "__dict__", {}).get("flush")
         self.original = stream.write
         self.proxy: _Proxy | None = None
-        original, feed = self.original, _feed
+        original, feed, guard = self.original, _feed, _guard
+        original_flush = getattr(stream, "flush", _nothing)
 
         def write(text: str, /) -> int:
-            n = original(text)
+            # What the stream hands on to its buffer meanwhile is text that is captured here.
+            guard.n_texts += 1
+            try:
+                n = original(text)
+            finally:
+                guard.n_texts -= 1
             if _sinks:
                 feed(name, text)
             return n
 
+        def flush() -> None:
+            guard.n_texts += 1
+            try:
+                original_flush()
+            finally:
+                guard.n_texts -= 1
+
         self.write = write
+        self.flush = flush
+        self.bytes = _BytesOverlay(name, stream)
 
     def install(self) -> None:
         try:
             self.stream.write = self.write  # type: ignore[method-assign]
+            self.stream.flush = self.flush  # type: ignore[method-assign]
+            self.bytes.install()
         except (AttributeError, TypeError):
             # A stream without room for an attribute of its own.
             self.proxy = _Proxy(self.stream, self.write)
@@ -96,15 +117,55 @@ class _Overlay:
             if getattr(sys, self.name) is not self.proxy:
                 return False
             setattr(sys, self.name, self.stream)
-        elif not self.is_there():
             return True
-        elif self.stream.__dict__["write"] is not self.write:
-            return False
-        elif self.had_own:
-            self.stream.write = self.original  # type: ignore[method-assign]
-        else:
-            del self.stream.__dict__["write"]
+        if self.is_there():
+            if self.stream.__dict__["write"] is not self.write:
+                return False
+            self._put_back("write", self.write, self.original if self.had_own else None)
+        self._put_back("flush", self.flush, self.own_flush)
+        self.bytes.remove()
         return True
+
+    def _put_back(self, method: str, ours: object, before: object) -> None:
+        attributes = self.stream.__dict__
+        if attributes.get(method) is ours:
+            if before is None:
+                del attributes[method]
+            else:
+                attributes[method] = before
+
+
+class _BytesOverlay:
+    """Our `write` over that of a stream's buffer, for bytes that come to it past the stream."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.buffer: Any = getattr(stream, "buffer", None)
+        self.is_there = False
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two writes
+        original, feed, guard = getattr(self.buffer, "write", None), _feed, _guard
+
+        def write(data: Any, /) -> Any:  # noqa: ANN401 - whatever has bytes
+            n = original(data)  # type: ignore[misc]
+            if _sinks and not guard.n_texts:
+                with contextlib.suppress(Exception):
+                    content = bytes(data)
+                    if 0 not in content:  # else it is no text, but data for another program
+                        feed(name, decoder.decode(content))
+            return n
+
+        self.write = write
+
+    def install(self) -> None:
+        attributes = getattr(self.buffer, "__dict__", None)
+        if attributes is not None and "write" not in attributes:  # else it is somebody else's by now
+            with contextlib.suppress(AttributeError, TypeError):
+                self.buffer.write = self.write
+                self.is_there = True
+
+    def remove(self) -> None:
+        if self.is_there and self.buffer.__dict__.get("write") is self.write:
+            del self.buffer.__dict__["write"]
+        self.is_there = False
 
 
 class _Proxy:
@@ -134,6 +195,7 @@ class _Proxy:
 
 class _Guard(threading.local):
     inside = False  # a sink of this thread is running: what it prints is not captured
+    n_texts = 0  # writes and flushes of text streams that this thread is in the middle of
 
 
 _guard = _Guard()
@@ -165,6 +227,10 @@ def _parts(text: str) -> tuple[str, ...]:
     if len(text) <= _MAX_TEXT:
         return (text,)
     return tuple(text[i : i + _MAX_TEXT] for i in range(0, len(text), _MAX_TEXT))
+
+
+def _nothing() -> None:
+    """Flush a stream that has no flush."""
 
 
 def _lay_over(name: str) -> None:
