@@ -310,3 +310,7 @@ def wait_for(look: Callable[[], object], patience_s: float = 30.0) -> None:
     while not look():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def wait_for_rows(server: Any, run: str, n: int) -> None:
+    wait_for(lambda: len(server.counts("i", run)) == n)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 KEY = "epochal-aaaa"
 N_ROWS = 3000
+ORPHAN_S = 10.0  # after the last job's end
 MOST_S = 15.0  # that finish() may take, with every setting at its default
 
 # Texts that do not compress, so that a line of 1 KB/s takes minutes for them.
@@ -105,6 +107,9 @@ def test_finish_returns_in_time_and_sync_brings_every_row(
         for _, timer in servers.values():
             if timer is not None:
                 timer.join()
+        # A server that takes nothing keeps no process alive; one that takes a little does.
+        idle = [running[kind.__name__].pid for kind in KINDS if kind is not one_kilobyte_per_second]
+        _wait_until_gone(idle, ORPHAN_S)
 
     healed = start_peer()
     for name, (output, errors) in ended.items():
@@ -114,6 +119,23 @@ def test_finish_returns_in_time_and_sync_brings_every_row(
         _sync(tmp_path, folders[name], healed.url)
         run = folders[name].rpartition("-")[2]
         assert healed.counts("i", run) == Counter(range(N_ROWS)), name
+
+
+def _wait_until_gone(trainers: list[int], patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while left := [pid for pid in trainers if _sidecars(pid)]:
+        assert time.monotonic() < deadline, f"{len(left)} sidecars outlive their jobs"
+        time.sleep(0.1)
+
+
+def _sidecars(trainer: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if words[1:2] == ["-I"] and str(trainer) in words and any("epochal.sidecar" in w for w in words):
+                found.append(process)
+    return found
 
 
 def _environ(home: Path, url: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -247,3 +248,36 @@ def test_a_slow_line_gets_small_bodies(peer: Any, write_log: Write, sender_to: M
     sender._pace.succeeded(10_000, 10.0, None)
 
     assert sender._pace.body_bytes < 20_000
+
+
+def test_a_file_that_cannot_be_read_holds_nobody_up_and_is_tried_again(
+    peer: Any, write_log: Write, sender_to: Make, send_all: Send
+) -> None:
+    writer = write_log(ROWS)
+    write_log(ROWS, writer="w2")
+    folder, sender = folder_of(writer), sender_to(peer)
+    folder.look()
+    aside = writer.path.rename(writer.path.with_name("aside"))
+    writer.path.mkdir()  # Opened, it is there; read, it is an error.
+    while any(log.has_more for log in folder.logs):
+        sender.clock.now += sender.step([folder])  # type: ignore[attr-defined]
+    assert "cannot be read" in str(folder.why_stopped)
+    assert peer.counts("i") == Counter(range(len(ROWS)))
+
+    writer.path.rmdir()
+    aside.rename(writer.path)
+    send_all(sender, folder)
+
+    assert folder.why_stopped is None
+    assert peer.counts("i") == Counter(dict.fromkeys(range(len(ROWS)), 2))
+
+
+def test_a_pipe_named_like_a_run_log_is_not_opened(
+    peer: Any, write_log: Write, sender_to: Make, send_all: Send
+) -> None:
+    writer = write_log(ROWS)
+    os.mkfifo(writer.path.with_name("pipe.runlog"))
+
+    send_all(sender_to(peer), folder_of(writer))
+
+    assert peer.rows() == list(enumerate(ROWS))

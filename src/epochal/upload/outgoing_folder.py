@@ -98,7 +98,8 @@ class OutgoingFolder:
 
     def _look_for_files(self) -> None:
         with os.scandir(self.path) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
+            # Regular files: opening a pipe of that name would wait for ever.
+            names = sorted(e.name for e in entries if e.name.endswith(SUFFIX) and e.is_file())
         for name in names:
             if name not in self._logs and (self.only is None or name in self.only):
                 self._logs[name] = OutgoingLog(self.path / name)

@@ -57,6 +57,7 @@ class OutgoingLog:
         self.why_stopped: str | None = None
         self.waiting: deque[Built] = deque()
         self._header_end = 0  # bytes
+        self._may_heal = False  # what stopped it may pass
         self._read_to = 0  # where the next block begins
         self.seen_size = 0
         self._max_read: int | None = None
@@ -80,6 +81,8 @@ class OutgoingLog:
             OSError: it cannot be looked at; it is gone, perhaps.
         """
         status = self.path.stat()
+        if self._may_heal:
+            self.why_stopped, self._may_heal = None, False
         if self._inode not in (None, status.st_ino) or status.st_size < min(self.seen_size, self.size):
             self._begin_at(0)  # Another file lies there now; the server says what it has of it.
             self.header = None
@@ -97,20 +100,23 @@ class OutgoingLog:
         except RunLogError as error:
             self.why_stopped = str(error).splitlines()[0]
             return False
+        except OSError as error:
+            self.cannot_be_read(error)
+            return False
         self.header, self._header_end = self._reader.header, self._reader.first_offset
         return True
 
     def build(self, max_bytes: int) -> bool:
-        """Build one more block, of about `max_bytes` of the file; return False if there is nothing for it.
-
-        Raises:
-            OSError: it cannot be read now.
-        """
+        """Build one more block, of about `max_bytes` of the file; return False if there is nothing for it."""
         if not self.open():
             return False
         reader = self._reader
         assert reader is not None
-        batch, losses = reader.read_batch(min(max_bytes, self._max_read or max_bytes))
+        try:
+            batch, losses = reader.read_batch(min(max_bytes, self._max_read or max_bytes))
+        except OSError as error:
+            self.cannot_be_read(error)
+            return False
         first = self._read_to
         if first > 0 and not batch.payloads and not losses:
             # A torn tail: its writer may be at it, so it is read again when it has grown.
@@ -177,6 +183,12 @@ class OutgoingLog:
         self.why_stopped = why
         self.waiting.clear()
         self.rest()
+
+    def cannot_be_read(self, error: OSError) -> None:
+        """Leave it alone until the next look: a file system may be luckier then."""
+        self._begin_at(self.offset or 0)
+        self.why_stopped = f"{self.path} cannot be read: {error.strerror or error}"
+        self._may_heal = True
 
     def rest(self) -> None:
         """Give the file handle back until there is more to read."""

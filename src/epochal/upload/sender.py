@@ -178,13 +178,7 @@ class Sender:
         return body
 
     def _builds(self, log: OutgoingLog, max_read: int) -> bool:
-        try:
-            return log.size > log.seen_size and log.build(max_read)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            log.stop(f"{log.path} cannot be read: {error.strerror}")
-            return False
+        return log.size > log.seen_size and log.build(max_read)
 
     def _take(
         self, answer: Sequence[Stored], body: Sequence[tuple[OutgoingFolder, OutgoingLog, Built]], now: float
