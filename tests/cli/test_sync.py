@@ -219,7 +219,7 @@ def test_watch_relays_runs_that_live(server: Any, new_run: Callable[..., Path], 
         writer = RunLogWriter(folder / "w.runlog", header)
         for i in range(3):
             writer.record(RecordType.ROW, i, {"i": i})
-            wait_for(lambda i=i: server.counts("i", "live") == Counter(range(i + 1)))
+            wait_for_rows(server, "live", i + 1)
         writer.close()
     finally:
         process.send_signal(signal.SIGINT)

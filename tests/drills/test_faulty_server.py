@@ -1,5 +1,5 @@
-"""Real trainings, a real server that is killed again and again, and a network that fails in every way
-between them: the rows that the scripts logged are the rows that the server returns.
+"""Real trainings, a real server and sidecars that are killed again and again, and a network that fails in
+every way between them: the rows that the scripts logged are the rows that the server returns.
 
 DRILLS=full makes it long (`make drills`).
 """
@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="not run: reads /proc")]
@@ -139,6 +140,9 @@ def test_what_was_logged_is_what_the_server_returns(server: Server, proxy: Any, 
         server.kill()
         if doomed:
             trainings[doomed.pop()].send_signal(signal.SIGKILL)
+        if sidecars := [s for process in trainings.values() for s in _sidecars(process.pid)]:
+            with contextlib.suppress(psutil.Error):
+                chance.choice(sidecars).kill()
         server.start()
     said = {name: process.communicate(timeout=120)[0].split() for name, process in trainings.items()}
 
@@ -151,6 +155,16 @@ def test_what_was_logged_is_what_the_server_returns(server: Server, proxy: Any, 
         expected = set(range(len(confirmed) + (process.returncode != 0)))
         assert set(confirmed) <= set(found) <= expected, name
         assert set(found.values()) <= {1}, name
+
+
+def _sidecars(trainer: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if words[1:2] == ["-I"] and str(trainer) in words and any("epochal.sidecar" in w for w in words):
+                found.append(process)
+    return found
 
 
 def _train(folder: Path, environ: dict[str, str], name: str, mode: str) -> subprocess.Popen[str]:
