@@ -58,7 +58,7 @@ PACKAGES: dict[str, set[str]] = {
     "upload": {"msgspec", "urllib3"},
     "sidecar": {"msgspec", "psutil", "pynvml", "zstandard"},
     "store.metrics": SERVER_PACKAGES,
-    "store.metadata": {"msgspec", "sqlalchemy", "alembic"},
+    "store.metadata": {"msgspec", "numpy", "sqlalchemy", "alembic"},
     "store.blobs": {"obstore"},
     "access": {"msgspec"},
     "ingest": SERVER_PACKAGES,

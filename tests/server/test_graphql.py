@@ -142,6 +142,49 @@ def test_pages_fit_together(
     assert not found["pageInfo"]["hasNextPage"]
 
 
+def test_runs_are_filtered_sorted_grouped_and_their_fields_listed(
+    live_server: LiveServer,
+    client: httpx.Client,
+    ask: Callable[..., Any],
+    log_run: Callable[..., Run],
+    wait_until: Callable[..., None],
+) -> None:
+    for i in range(6):
+        logged = log_run(live_server.home, f"f{i}", project="filtered", started=1.7e9 + i)
+        logged.put(RecordType.CONFIG, {"lr": i / 10, "model": {"name": "ab"[i % 2]}}, [])
+        logged.log([{"acc": math.nan if i == 5 else i / 5}])
+        logged.finish()
+    count = """query ($filters: JSONString) { project(name: "filtered") { runCount(filters: $filters) } }"""
+    with_acc = json.dumps({"summary_metrics.acc": {"$exists": True}, "state": "finished"})
+    wait_until(lambda: (ask(client, count, filters=with_acc)["project"] or {}).get("runCount") == 6)
+
+    query = """query ($filters: JSONString, $where: String, $order: String) { project(name: "filtered") {
+        runs(filters: $filters, where: $where, order: $order) { totalCount edges { node { name } } }
+        runGroups(groupBy: ["config.model.name"], aggregates: ["summary_metrics.acc"], where: $where) {
+            totalCount edges { node { values runCount filters aggregates { field count mean max median } } } }
+        runFields(section: "config") { totalCount edges { node { name types runCount } } } } }"""
+    found = ask(
+        client,
+        query,
+        filters=json.dumps({"$or": [{"config.lr": {"$lt": 0.2}}, {"config.model.name": "b"}]}),
+        where="summary.acc >= 0 or summary.acc = nan",
+        order="-summary_metrics.acc,+created_at",
+    )["project"]
+
+    assert [edge["node"]["name"] for edge in found["runs"]["edges"]] == ["f3", "f1", "f0", "f5"]
+    groups = [edge["node"] for edge in found["runGroups"]["edges"]]
+    assert [(json.loads(g["values"]), g["runCount"]) for g in groups] == [(["a"], 3), (["b"], 3)]
+    (odd,) = groups[1]["aggregates"]
+    assert odd == {"field": "summary.acc", "count": 2, "mean": 0.4, "max": 0.6, "median": 0.4}
+    assert ask(client, count, filters=groups[1]["filters"])["project"]["runCount"] == 3
+    fields = [edge["node"] for edge in found["runFields"]["edges"]]
+    assert fields == [
+        {"name": "config.lr", "types": ["number"], "runCount": 6},
+        {"name": "config.model", "types": [], "runCount": 6},
+        {"name": "config.model.name", "types": ["text"], "runCount": 6},
+    ]
+
+
 def test_projects_are_listed_and_what_is_not_there_is_null(
     client: httpx.Client, ask: Callable[..., Any]
 ) -> None:
@@ -175,6 +218,11 @@ def test_the_server_says_who_it_is_and_where_it_looks(
         ('{ projects(after: "no cursor") { totalCount } }', "bad_request"),
         ('{ project(name: "digits") { runs(order: "; DROP TABLE runs") { totalCount } } }', "bad_request"),
         ('{ project(name: "digits") { runs(search: "/(/") { totalCount } } }', "bad_request"),
+        ('{ project(name: "digits") { runs(where: "lr > 1") { totalCount } } }', "bad_request"),
+        ('{ project(name: "digits") { runs(filters: "{") { totalCount } } }', "bad_request"),
+        ('{ project(name: "digits") { runCount(filters: "[]") } }', "bad_request"),
+        ('{ project(name: "digits") { runGroups(groupBy: []) { totalCount } } }', "bad_request"),
+        ('{ project(name: "digits") { runFields(section: "x") { totalCount } } }', "bad_request"),
         ('{ project(name: "digits") { metricKeys(stream: "other") { totalCount } } }', "bad_request"),
         (NESTED, "query_too_large"),
         ("{" + " ".join(f"a{i}: {MANY_PROJECTS}" for i in range(80)) + "}", "query_too_large"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from epochal.errors import UsageError
 from epochal.ids import RunId
-from epochal.query.runs import Matcher, search_pattern
+from epochal.query.patterns import Matcher, search_pattern
 from epochal.store.metrics.contract import KeyInfo, MetricStore, Stream
 
 MAX_KEYS_A_PAGE = 10_000

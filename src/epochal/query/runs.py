@@ -1,31 +1,28 @@
-"""Lists of projects and runs: searched, ordered, in pages that fit together."""
+"""Lists of projects and runs: filtered, ordered, in pages that fit together."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import time
-from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import regex
+import numpy as np
 
 from epochal.errors import UsageError
+from epochal.query.evaluate import matching
+from epochal.query.filter_json import parse_json_filter
+from epochal.query.filter_text import parse_text_filter
+from epochal.query.filters import EVERY_RUN, Contains, Filter, Matches, Or, both, fields_of
+from epochal.query.ordering import parse_order, place_of, read_place, sort_runs
+from epochal.query.patterns import search_pattern
+from epochal.query.run_view import RunView
 from epochal.store.metadata import Metadata, ProjectRecord, RunRecord
 from epochal.store.metadata.records import Document
-from epochal.store.metadata.runs import ALL_DOCUMENTS, RunOrder, RunPlace, place_of
+from epochal.store.metadata.runs import ALL_DOCUMENTS
 
 MAX_PAGE = 1000
-MAX_SEARCH_CHARACTERS = 500
-# A pattern can be made to take for ever on one name, and it is typed by whoever uses the page.
-SEARCH_TIMEOUT_S = 1.0
-
-_ORDERS: dict[str, RunOrder] = {
-    "created_at": "created_at",
-    "heartbeat_at": "heartbeat_at",
-    "display_name": "name",
-}
 
 
 class RunEdge(NamedTuple):
@@ -92,10 +89,11 @@ def list_runs(
     metadata: Metadata,
     project_key: int,
     *,
+    now: float,
     first: int = 50,
     after: str | None = None,
     order: str = "-created_at",
-    search: str | None = None,
+    chosen: Filter = EVERY_RUN,
     documents: Iterable[Document] = ALL_DOCUMENTS,
 ) -> RunPage:
     """Return a page of the runs of a project.
@@ -103,34 +101,65 @@ def list_runs(
     Args:
         metadata: where they are.
         project_key: `ProjectRecord.key`.
+        now: Unix seconds, for what depends on the time, such as the state.
         first: at most so many.
         after: the cursor to go on behind.
-        order: `+` or `-` and one of created_at, heartbeat_at, display_name.
-        search: keeps the runs whose name or id has this text, or matches this /regex/, whatever the case.
+        order: fields to sort by, as `parse_order` reads them.
+        chosen: which of the runs.
         documents: which of the large parts to load; the others are empty.
 
     Raises:
         UsageError: an argument cannot be.
     """
     check_page(first)
-    column, descending = _order(order)
-    place = None if after is None else _decode_cursor(after, RunPlace)
-    if place is not None and isinstance(place.value, str) != (column == "name"):
-        raise UsageError(f"the cursor {after!r} belongs to a list in another order than {order}")
-    pattern = search_pattern(search)
-    if pattern is not None:
-        return _list_matching(metadata, project_key, pattern, first, place, column, descending, documents)
-    found = metadata.runs.page(
-        project_key,
-        order=column,
-        descending=descending,
-        first=first + 1,
-        after=place,
-        search=search,
-        documents=documents,
-    )
-    n_total = metadata.runs.count(project_key, search=search)
-    return RunPage(n_total, _edges(found[:first], column), len(found) > first)
+    orders = parse_order(order)
+    place = None if after is None else read_place(after, orders)
+    view = RunView(metadata, project_key, {*fields_of(chosen), *(o.field for o in orders)}, now)
+    slots = np.flatnonzero(matching(view, chosen))
+    behind = sort_runs(view, slots, orders, place)
+    page = behind[:first].tolist()
+    records = {run.key: run for run in metadata.runs.of_keys(view.keys[page].tolist(), documents=documents)}
+    edges = [
+        RunEdge(place_of(view, orders, slot), run)
+        for slot in page
+        if (run := records.get(int(view.keys[slot]))) is not None
+    ]
+    return RunPage(slots.size, edges, behind.size > first)
+
+
+def count_runs(metadata: Metadata, project_key: int, *, now: float, chosen: Filter = EVERY_RUN) -> int:
+    """Return how many runs of a project a filter matches.
+
+    Raises:
+        UsageError: the filter cannot be answered.
+    """
+    view = RunView(metadata, project_key, fields_of(chosen), now)
+    return int(matching(view, chosen).sum())
+
+
+def choose_runs(
+    *, filters: str | Mapping[str, Any] | None = None, where: str | None = None, search: str | None = None
+) -> Filter:
+    """Return the filter that is all of these together.
+
+    Args:
+        filters: JSON in the style of MongoDB.
+        where: as people type it.
+        search: keeps the runs whose name or id has this text, or matches this /regex/, whatever the case.
+
+    Raises:
+        UsageError: one of them cannot be understood.
+    """
+    return both(parse_json_filter(filters), parse_text_filter(where), _search_filter(search))
+
+
+def _search_filter(search: str | None) -> Filter:
+    if not search:
+        return EVERY_RUN
+    names = ("run.name", "run.id")
+    if search_pattern(search) is None:
+        return Or(tuple(Contains(name, search) for name in names))
+    return Or(tuple(Matches(name, search[1:-1], ignore_case=True) for name in names))
 
 
 def check_page(first: int) -> None:
@@ -141,88 +170,6 @@ def check_page(first: int) -> None:
     """
     if not 1 <= first <= MAX_PAGE:
         raise UsageError(f"a page has 1 to {MAX_PAGE} entries, not {first}")
-
-
-def search_pattern(search: str | None) -> regex.Pattern[str] | None:
-    """Return the pattern of a search like /regex/, or None for a search for plain text.
-
-    Raises:
-        UsageError: it is too long, or not a regular expression.
-    """
-    if search is None:
-        return None
-    if len(search) > MAX_SEARCH_CHARACTERS:
-        raise UsageError(f"a search has at most {MAX_SEARCH_CHARACTERS} characters, not {len(search)}")
-    if len(search) < 3 or not (search.startswith("/") and search.endswith("/")):
-        return None
-    try:
-        return regex.compile(search[1:-1], regex.IGNORECASE)
-    except regex.error as error:
-        raise UsageError(f"{search} is not a regular expression: {error}") from error
-
-
-class Matcher:
-    """Matches many texts with one pattern, within a time for all of them.
-
-    Args:
-        pattern: from `search_pattern`.
-    """
-
-    def __init__(self, pattern: regex.Pattern[str]) -> None:
-        self._pattern = pattern
-        self._deadline = time.monotonic() + SEARCH_TIMEOUT_S
-
-    def matches(self, text: str) -> bool:
-        """Return whether the pattern is found in `text`.
-
-        Raises:
-            UsageError: the time is over.
-        """
-        left_s = self._deadline - time.monotonic()
-        try:
-            if left_s > 0:
-                return self._pattern.search(text, timeout=left_s) is not None
-        except TimeoutError:
-            pass
-        raise UsageError(
-            f"searching for /{self._pattern.pattern}/ takes over {SEARCH_TIMEOUT_S:g} s: use a simpler one"
-        )
-
-
-def _list_matching(
-    metadata: Metadata,
-    project_key: int,
-    pattern: regex.Pattern[str],
-    first: int,
-    place: RunPlace | None,
-    column: RunOrder,
-    descending: bool,
-    documents: Iterable[Document],
-) -> RunPage:
-    matcher = Matcher(pattern)
-    matching = [
-        (value, key)
-        for value, key, run_id, name in metadata.runs.names(project_key, order=column, descending=descending)
-        if matcher.matches(name) or matcher.matches(run_id)
-    ]
-    start = 0
-    if place is not None:
-        # By value, not by key: the run at the cursor may have moved, or be gone.
-        behind = (place.value, place.key)
-        start = sum(at >= behind if descending else at <= behind for at in matching)
-    found = metadata.runs.of_keys([key for _, key in matching[start : start + first]], documents=documents)
-    return RunPage(len(matching), _edges(found, column), start + first < len(matching))
-
-
-def _edges(found: Iterable[RunRecord], column: RunOrder) -> list[RunEdge]:
-    return [RunEdge(_cursor(place_of(run, column)), run) for run in found]
-
-
-def _order(order: str) -> tuple[RunOrder, bool]:
-    column = _ORDERS.get(order[1:])
-    if column is None or order[0] not in "+-":
-        raise UsageError(f"runs are ordered by + or - and one of {', '.join(_ORDERS)}, not by {order!r}")
-    return column, order[0] == "-"
 
 
 def _cursor(place: msgspec.Struct) -> str:

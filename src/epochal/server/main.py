@@ -106,6 +106,7 @@ def _services(
     with contextlib.ExitStack() as cleanup:
         metadata = Metadata(data.metadata_path)
         cleanup.callback(metadata.close)
+        metadata.fields.start()
         # One cache for all projects: its size is a limit of the process, not of a file.
         stores = MetricStores(data.projects_path, partial(EmbeddedMetricStore, cache=Cache()))
         cleanup.callback(stores.close)

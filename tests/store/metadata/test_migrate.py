@@ -4,10 +4,14 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
 from epochal.errors import DataFolderError, NewerDataFolderError
 from epochal.store.metadata import Metadata, migrate
@@ -124,3 +128,31 @@ def test_an_older_file_is_copied_before_it_is_upgraded(tmp_path: Path) -> None:
     with closing(sqlite3.connect(copy)) as connection:  # … and the copy was made before it
         assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'keepsake'").fetchone()
     assert migrate.revision_of(path) == "0000"
+
+
+def test_the_runs_of_a_store_from_before_there_were_versions_are_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    older = create_engine(f"sqlite+pysqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with older.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql("INSERT INTO projects VALUES (1, 'local', 'p', 1.0, 2.0)")
+        connection.exec_driver_sql(
+            "INSERT INTO runs (key, project_key, run_id, name, search_text, created_at, heartbeat_at, n_rows)"
+            " VALUES (7, 1, 'r1', 'brave', 'brave r1', 1.0, 2.0, 3)"
+        )
+        config_data = msgspec.msgpack.encode({"lr": 0.5})
+        connection.exec_driver_sql("INSERT INTO documents VALUES (7, 'config', ?)", (config_data,))
+    older.dispose()
+
+    store = Metadata(path)
+    found = store.runs.get("local", "p", "r1")
+    assert found is not None
+    assert (found.name, found.n_rows, found.config) == ("brave", 3, {"lr": 0.5})
+    for _ in ("from the documents", "from the parts"):
+        assert store.fields.read(1, ["config.lr"]).columns["config.lr"].numbers.tolist() == [0.5]
+        store.fields.build(1)
+    store.close()

@@ -16,7 +16,6 @@ from epochal.store.metadata import (
     run_state,
 )
 from epochal.store.metadata.definitions import SaidDefinition
-from epochal.store.metadata.runs import RunOrder, RunPlace, place_of
 
 NOW = 1_700_000_000.0
 
@@ -105,54 +104,6 @@ def test_a_run_that_is_not_there_is_none(metadata: Metadata) -> None:
     assert metadata.runs.get("local", "digits", "r2") is None
     assert metadata.runs.get("local", "other", "r1") is None
     assert metadata.runs.get("else", "digits", "r1") is None
-
-
-@pytest.mark.parametrize("order", ["created_at", "heartbeat_at", "name"])
-@pytest.mark.parametrize("descending", [True, False])
-def test_pages_together_are_the_whole_list_once(
-    metadata: Metadata, order: RunOrder, descending: bool
-) -> None:
-    """Many runs share a time and a name: nothing may be listed twice or left out between two pages."""
-    for i in range(17):
-        add_run(metadata, f"r{i}", name=f"name-{i % 3}", created_at=NOW + i % 4)
-    key = project_key(metadata)
-
-    seen: list[RunRecord] = []
-    place: RunPlace | None = None
-    while page := metadata.runs.page(key, order=order, descending=descending, first=5, after=place):
-        seen += page
-        place = place_of(page[-1], order)
-
-    assert seen == metadata.runs.page(key, order=order, descending=descending, first=100)
-    values = [(getattr(run, order), run.key) for run in seen]
-    assert values == sorted(values, reverse=descending)
-    assert len(seen) == 17
-    assert metadata.runs.names(key, order=order, descending=descending) == [
-        (getattr(run, order), run.key, run.run_id, run.name) for run in seen
-    ]
-
-
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [
-        ("OTTER", {"r1"}),
-        ("r2", {"r2"}),
-        ("%", {"r3"}),
-        ("_", set()),
-        ("Ä", {"r4"}),
-        ("ä", {"r4"}),
-        ("\\", {"r5"}),
-    ],
-)
-def test_search_finds_text_of_name_and_id_whatever_the_case(
-    metadata: Metadata, search: str, found: set[str]
-) -> None:
-    for run_id, name in [("r1", "brave-Otter"), ("r2", "b"), ("r3", "100%"), ("r4", "Ähre"), ("r5", "a\\b")]:
-        add_run(metadata, run_id, name=name)
-    key = project_key(metadata)
-
-    assert {run.run_id for run in metadata.runs.page(key, search=search)} == found
-    assert metadata.runs.count(key, search=search) == len(found)
 
 
 def test_projects_are_listed_by_last_activity_with_their_numbers(metadata: Metadata) -> None:

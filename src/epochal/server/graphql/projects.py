@@ -13,7 +13,6 @@ from epochal.store.metadata.records import MetricDefinition, ProjectRecord
 
 project = ObjectType("Project")
 project.set_alias("entityName", "entity")
-project.set_alias("runCount", "n_runs")
 project.set_alias("runningCount", "n_running")
 
 

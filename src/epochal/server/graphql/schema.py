@@ -7,9 +7,9 @@ from pathlib import Path
 from ariadne import load_schema_from_path, make_executable_schema
 from graphql import GraphQLSchema
 
-from epochal.server.graphql import run_lists  # noqa: F401 - its resolvers are of projects
 from epochal.server.graphql.metric_keys import metric_key
 from epochal.server.graphql.projects import project
+from epochal.server.graphql.run_lists import run_aggregate, run_field, run_group
 from epochal.server.graphql.runs import loss, run
 from epochal.server.graphql.scalars import date_time, int64, json_string
 from epochal.server.graphql.server_info import query, server_info
@@ -25,7 +25,8 @@ def build_schema() -> GraphQLSchema:
     Raises:
         GraphQLError: a resolver is for a type or field that the schema does not have.
     """
-    bindables = (query, server_info, project, run, loss, metric_key, date_time, json_string, int64)
+    of_lists = (run_group, run_field, run_aggregate)
+    bindables = (query, server_info, project, run, loss, metric_key, *of_lists, date_time, json_string, int64)
     return make_executable_schema(
         load_schema_from_path(str(SCHEMA_PATH)), *bindables, convert_names_case=True
     )

@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, update
 from sqlalchemy.dialects.sqlite import Insert, insert
+
+from epochal.store.metadata.tables import counters
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -22,6 +24,14 @@ class Database(Protocol):
         """Give a connection in a transaction."""
 
 
+def next_version(connection: Connection) -> int:
+    """Return a number above every one given out before, for what a transaction changes in runs.
+
+    The row stays locked until the transaction ends, so versions become visible in their order.
+    """
+    return int(connection.execute(_NEXT_VERSION).scalar_one())
+
+
 def upsert(table: Table, *columns: str) -> Insert:
     """Return a statement that inserts a row, or sets `columns` of the row that has its primary key."""
     statement = insert(table)
@@ -32,3 +42,11 @@ def upsert(table: Table, *columns: str) -> Insert:
 def insert_missing(table: Table) -> Insert:
     """Return a statement that inserts a row unless there is one that it would clash with."""
     return insert(table).on_conflict_do_nothing()
+
+
+_NEXT_VERSION = (
+    update(counters)
+    .where(counters.c.name == "version")
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)

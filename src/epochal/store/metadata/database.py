@@ -24,6 +24,7 @@ from epochal.store.metadata import migrate
 from epochal.store.metadata.api_keys import ApiKeys
 from epochal.store.metadata.definitions import Definitions
 from epochal.store.metadata.documents import Documents
+from epochal.store.metadata.fields import Fields
 from epochal.store.metadata.losses import Losses
 from epochal.store.metadata.projects import Projects
 from epochal.store.metadata.runs import Runs
@@ -59,6 +60,7 @@ class Metadata:
         self.documents = Documents(self)
         self.definitions = Definitions(self)
         self.losses = Losses(self)
+        self.fields = Fields(self, path.with_name("fields.db"))
         self.writers = Writers(self)
         self.users = Users(self)
         self.api_keys = ApiKeys(self)
@@ -93,6 +95,7 @@ class Metadata:
 
     def close(self) -> None:
         """Close every connection."""
+        self.fields.close()
         self._reading.dispose()
         self._writing.dispose()
 

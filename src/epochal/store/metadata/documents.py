@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
-from epochal.store.metadata.base import Database, encode, upsert
+from epochal.store.metadata.base import Database, encode, next_version, upsert
 from epochal.store.metadata.records import Document
-from epochal.store.metadata.tables import documents
+from epochal.store.metadata.tables import documents, runs
 
 StoredDocument = Document | Literal["fold"]
 _decode = msgspec.msgpack.Decoder(dict[str, object]).decode
@@ -19,7 +19,9 @@ _decode = msgspec.msgpack.Decoder(dict[str, object]).decode
 _GET = select(documents.c.data).where(
     documents.c.run_key == bindparam("run_key"), documents.c.kind == bindparam("kind")
 )
-_PUT = upsert(documents, "data")
+_PUT = upsert(documents, "data", "version")
+# Whoever follows runs looks at the run first.
+_MARK = update(runs).where(runs.c.key == bindparam("key_")).values(version=bindparam("version_"))
 
 
 class Documents:
@@ -51,10 +53,13 @@ class Documents:
         changed: Iterable[tuple[int, Mapping[StoredDocument, Mapping[str, object]]]],
     ) -> None:
         """Replace whole documents of runs, given by run key."""
-        rows = [
+        rows: list[dict[str, object]] = [
             {"run_key": run_key, "kind": kind, "data": encode(data)}
             for run_key, of_run in changed
             for kind, data in of_run.items()
         ]
         if rows:
-            connection.execute(_PUT, rows)
+            version = next_version(connection)
+            connection.execute(_PUT, [{**row, "version": version} for row in rows])
+            keys = dict.fromkeys(row["run_key"] for row in rows)
+            connection.execute(_MARK, [{"key_": key, "version_": version} for key in keys])

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from epochal.errors import DataFolderError, NewerDataFolderError
 
-HEAD = "0002"  # the newest file in migrations/versions; revisions are counted up, so they compare as texts
+HEAD = "0003"  # the newest file in migrations/versions; revisions are counted up, so they compare as texts
 _FOLDER = Path(__file__).parent / "migrations"
 
 

@@ -1,21 +1,20 @@
-"""Runs: found by id, listed by page."""
+"""Runs, by id and by key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from epochal.ids import RunId
-from epochal.store.metadata.base import Database, encode, insert_missing
+from epochal.store.metadata.base import Database, encode, insert_missing, next_version
 from epochal.store.metadata.documents import Documents
 from epochal.store.metadata.records import Document, RunExit, RunRecord
 from epochal.store.metadata.tables import projects, runs
 
 ALL_DOCUMENTS: tuple[Document, ...] = ("config", "summary", "metadata")
-RunOrder = Literal["created_at", "heartbeat_at", "name"]
 # One in_() list of a statement; below SQLite's own limit in every version.
 _KEYS_AT_ONCE = 500
 
@@ -37,13 +36,6 @@ _PLAIN = (
 )
 
 
-class RunPlace(msgspec.Struct, frozen=True):
-    """Where a run stands in an ordered list."""
-
-    value: float | str  # of the column that orders
-    key: int  # breaks ties, so that no run is listed twice or left out between pages
-
-
 class Runs:
     """By (project, run id)."""
 
@@ -59,58 +51,6 @@ class Runs:
         with self._database.read() as connection:
             rows = connection.execute(_GET, names).all()
             return next(iter(self._records(connection, rows, documents)), None)
-
-    def page(
-        self,
-        project_key: int,
-        *,
-        order: RunOrder = "created_at",
-        descending: bool = True,
-        first: int = 50,
-        after: RunPlace | None = None,
-        search: str | None = None,
-        documents: Iterable[Document] = ALL_DOCUMENTS,
-    ) -> list[RunRecord]:
-        """Return at most `first` runs of a project.
-
-        Args:
-            project_key: of the project.
-            order: by what.
-            descending: newest, or last in the alphabet, first.
-            first: how many.
-            after: the run to go on behind.
-            search: keeps the runs whose name or id has this text, whatever the case.
-            documents: which of the large parts to load; the others are empty.
-        """
-        column, key = runs.c[order], runs.c.key
-        query = _select().where(runs.c.project_key == project_key, *_matches(search)).limit(first)
-        query = query.order_by(*((column.desc(), key.desc()) if descending else (column, key)))
-        if after is not None:
-            query = query.where(_behind(after, order, descending))
-        with self._database.read() as connection:
-            return self._records(connection, connection.execute(query).all(), documents)
-
-    def count(self, project_key: int, *, search: str | None = None) -> int:
-        """Return how many runs a project has, or how many of them match `search`."""
-        query = select(func.count()).select_from(runs)
-        with self._database.read() as connection:
-            return connection.execute(
-                query.where(runs.c.project_key == project_key, *_matches(search))
-            ).scalar_one()
-
-    def names(
-        self, project_key: int, *, order: RunOrder = "created_at", descending: bool = True
-    ) -> list[tuple[Any, int, str, str]]:
-        """Return (what orders, key, run id, name) of every run of a project in order.
-
-        For searches that SQL cannot do.
-        """
-        column, key = runs.c[order], runs.c.key
-        query = select(column, key, runs.c.run_id, runs.c.name.label("name_"))
-        query = query.where(runs.c.project_key == project_key)
-        query = query.order_by(*((column.desc(), key.desc()) if descending else (column, key)))
-        with self._database.read() as connection:
-            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     def of_keys(
         self, keys: Sequence[int], *, documents: Iterable[Document] = ALL_DOCUMENTS
@@ -128,15 +68,16 @@ class Runs:
         self, connection: Connection, project_key: int, run_ids: Sequence[RunId], *, now: float
     ) -> dict[RunId, int]:
         """Return the keys of runs of a project; those that are new are made."""
+        version = next_version(connection)
         rows = [
             {
                 "project_key": project_key,
                 "run_id": run_id,
                 "name": run_id,
-                "search_text": search_text(run_id, run_id),
                 "created_at": now,
                 "heartbeat_at": now,
                 "n_rows": 0,
+                "version": version,
             }
             for run_id in run_ids
         ]
@@ -151,11 +92,10 @@ class Runs:
 
     def save(self, connection: Connection, changed: Iterable[RunRecord]) -> None:
         """Replace everything about runs but their documents."""
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "key_": run.key,
                 "name": run.name,
-                "search_text": search_text(run.run_id, run.name),
                 "created_at": run.created_at,
                 "heartbeat_at": run.heartbeat_at,
                 "end_state": run.end_state,
@@ -171,7 +111,8 @@ class Runs:
             for run in changed
         ]
         if rows:
-            connection.execute(_SAVE, rows)
+            version = next_version(connection)
+            connection.execute(_SAVE, [{**row, "version": version} for row in rows])
 
     def _records(
         self, connection: Connection, rows: Sequence[Row[tuple[object, ...]]], kinds: Iterable[Document]
@@ -185,31 +126,9 @@ class Runs:
         ]
 
 
-def search_text(run_id: str, name: str) -> str:
-    """Return what a search for text looks at."""
-    return f"{name}\n{run_id}".casefold()
-
-
-def place_of(run: RunRecord, order: RunOrder) -> RunPlace:
-    """Return where `run` stands in a list ordered by `order`."""
-    value: float | str = getattr(run, order)
-    return RunPlace(value, run.key)
-
-
 def _select() -> Select[tuple[object, ...]]:
     columns = (*_PLAIN, runs.c.exit, runs.c.tags, projects.c.entity, projects.c.name.label("project"))
     return select(*columns).join_from(runs, projects)
-
-
-def _matches(search: str | None) -> list[ColumnElement[bool]]:
-    return [runs.c.search_text.contains(search.casefold(), autoescape=True)] if search else []
-
-
-def _behind(place: RunPlace, order: RunOrder, descending: bool) -> ColumnElement[bool]:
-    column, key = runs.c[order], runs.c.key
-    if descending:
-        return or_(column < place.value, and_(column == place.value, key < place.key))
-    return or_(column > place.value, and_(column == place.value, key > place.key))
 
 
 def _record(row: Row[tuple[object, ...]], loaded: Mapping[str, Any]) -> RunRecord:

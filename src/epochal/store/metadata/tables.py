@@ -50,7 +50,6 @@ runs = Table(
     Column("project_key", Integer, ForeignKey("projects.key"), nullable=False),
     Column("run_id", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("search_text", Text, nullable=False),  # name and id, case-folded
     Column("created_at", Float, nullable=False),
     Column("heartbeat_at", Float, nullable=False),
     Column("end_state", Text),
@@ -62,10 +61,11 @@ runs = Table(
     Column("job_type", Text),
     Column("last_step", BigInteger),
     Column("n_rows", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="1"),  # of its last change; see `counters`
     UniqueConstraint("project_key", "run_id"),
-    Index(None, "project_key", "created_at", "key"),
     Index(None, "project_key", "heartbeat_at", "key"),
-    Index(None, "project_key", "name", "key"),
+    Index(None, "project_key", "version"),
+    Index(None, "project_key", "key"),
     sqlite_autoincrement=True,
 )
 
@@ -75,6 +75,16 @@ documents = Table(
     Column("run_key", Integer, ForeignKey("runs.key"), primary_key=True),
     Column("kind", Text, primary_key=True),  # config, summary, metadata, and fold: what ingest goes on from
     Column("data", LargeBinary, nullable=False),  # msgpack: it keeps NaN, infinities and 64-bit integers
+    Column("version", BigInteger, nullable=False, server_default="1"),  # of its last change
+)
+
+# `version` counts the transactions that changed a run: what has a higher one than somebody knows is news to
+# him.  `epoch` is a random number that tells one store from another.
+counters = Table(
+    "counters",
+    schema,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
 
 writers = Table(
