@@ -45,6 +45,7 @@ BENCHMARKS = {
     ),
     "live": Benchmark("From log() to the open page", ("node", "bench/web/live.mjs")),
     "ingest": Benchmark("Following run logs", ("python", "bench/ingest/watcher.py")),
+    "server": Benchmark("What a server takes over HTTP", ("python", "bench/server/ingest.py")),
     "store": Benchmark("The metric store", ("python", "bench/store/metrics_store.py")),
     "store-ingest": Benchmark(
         "What the metric store costs while it takes runs in", ("python", "bench/store/ingest.py")

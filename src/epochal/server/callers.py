@@ -35,6 +35,7 @@ class KeyLookups:
         self._api_keys = api_keys
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="epochal-keys")
         self._waiting: dict[bytes, asyncio.Future[ApiKeyRecord | None]] = {}
+        self._n_asked = 0  # since the last look-up was answered
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, key: str) -> ApiKeyRecord | None:
@@ -45,6 +46,7 @@ class KeyLookups:
         waiting = self._waiting.get(digest)
         if waiting is None:
             waiting = self._waiting[digest] = asyncio.get_running_loop().create_future()
+        self._n_asked += 1
         if self._task is None:
             self._task = asyncio.create_task(self._look_up())
         # Shielded: several requests wait for one answer, and one of them may hang up.
@@ -65,7 +67,9 @@ class KeyLookups:
                     _fail(asked, error)
                 else:
                     self._answer(asked, found)
-                await asyncio.sleep(_GATHER_S)
+                n_asked, self._n_asked = self._n_asked, 0
+                # Whoever comes alone does not wait for company.
+                await asyncio.sleep(_GATHER_S if n_asked > 1 else 0)
         finally:
             self._task = None
 
