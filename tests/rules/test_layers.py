@@ -65,7 +65,7 @@ PACKAGES: dict[str, set[str]] = {
     "query": {*SERVER_PACKAGES, "sqlalchemy", "regex"},
     "importers": SERVER_PACKAGES,
     "care": SERVER_PACKAGES,
-    "server": {*SERVER_PACKAGES, "starlette", "uvicorn", "uvloop", "ariadne", "graphql", "arro3"},
+    "server": {*SERVER_PACKAGES, "starlette", "uvicorn", "uvloop", "ariadne", "graphql", "arro3", "limits"},
     "server.compat": {"msgspec", "starlette"},
     "api": set(),
     "cli": set(),

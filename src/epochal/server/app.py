@@ -17,8 +17,8 @@ from epochal.server.guard import Guard
 from epochal.server.pages import sign_in_page
 from epochal.server.routes.table import ENDPOINTS, Endpoint, Handler
 from epochal.server.routes.web import wants_page
-from epochal.server.services import Services
-from epochal.server.sign_in import NotSignedInError, caller_of, keep_session
+from epochal.server.services import Services, services_of
+from epochal.server.sign_in import NotSignedInError, address_of, caller_of, keep_session
 from epochal.server.workers import ClientGoneError
 
 
@@ -63,8 +63,17 @@ def _answering(handler: Handler) -> Handler:
 
 def _for_known_callers(handler: Handler, policy: Policy) -> Handler:
     async def checked(request: Request) -> Response:
-        request.state.caller, session = await caller_of(request, policy)
+        limits = services_of(request).rate_limits
+        try:
+            caller, session = await caller_of(request, policy)
+        except RequestError:
+            limits.api("address", address_of(request))
+            raise
+        request.state.caller = caller
+        # What is sent counts for its project instead.
+        headers = {} if policy is Policy.SEND else limits.api("user", caller.user.name)
         response = await handler(request)
+        response.headers.update(headers)
         if session is not None:
             keep_session(request, response, session)
         return response

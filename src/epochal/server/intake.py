@@ -20,6 +20,7 @@ from epochal.ingest.accept import Ingest
 from epochal.ingest.arriving import unpack
 from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
 from epochal.server.failures import RequestError
+from epochal.server.rate_limits import Headers, LimitedError, RateLimits
 from epochal.wire.block import Block, unpacked_size
 
 # Of unpacked blocks, taken in together; an unpacked block is some times as large in memory.
@@ -45,9 +46,8 @@ class Taken(NamedTuple):
     """What became of a request's blocks."""
 
     writers: dict[WriterName, Outcome]
-    unreadable: list[
-        tuple[int, BlockError]
-    ]  # number of the block in the body, from 0; whose it is, nobody knows
+    headers: Headers  # what is left of a limit, where there is one
+    unreadable: list[tuple[int, BlockError]]  # by number in the body, from 0: nobody knows whose they are
 
 
 class Intake:
@@ -55,11 +55,13 @@ class Intake:
 
     Args:
         ingest: takes the blocks.
+        rate_limits: for what a project may get.
         max_unpacked_bytes: that a block may have unpacked.
     """
 
-    def __init__(self, ingest: Ingest, max_unpacked_bytes: int) -> None:
+    def __init__(self, ingest: Ingest, rate_limits: RateLimits, max_unpacked_bytes: int) -> None:
         self._ingest = ingest
+        self._rate_limits = rate_limits
         self._max_unpacked_bytes = max_unpacked_bytes
         self._arrived: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
         self._is_open = True
@@ -73,7 +75,7 @@ class Intake:
             Exception: a store could not write now, e.g. for a full disk; some of the blocks may be stored.
         """
         loop = asyncio.get_running_loop()
-        parcel = _Parcel(caller, bodies, loop, loop.create_future())
+        parcel = _Parcel(caller, bodies, self._rate_limits, loop, loop.create_future())
         self._arrived.put(parcel)
         return await parcel.done
 
@@ -135,12 +137,15 @@ class _Parcel:
         self,
         caller: Caller,
         bodies: Sequence[bytes],
+        rate_limits: RateLimits,
         loop: asyncio.AbstractEventLoop,
         done: asyncio.Future[Taken],
     ) -> None:
         self.loop, self.done = loop, done
         self.writers: dict[WriterName, Outcome] = {}
-        self._caller, self._bodies = caller, bodies
+        self._caller, self._bodies, self._rate_limits = caller, bodies, rate_limits
+        self._limit_headers: dict[tuple[str, str], Headers] = {}
+        self._limited: LimitedError | None = None
         self._n_read = 0
         self._refused: dict[WriterName, Outcome] = {}
         self._unreadable: list[tuple[int, BlockError]] = []
@@ -164,17 +169,33 @@ class _Parcel:
         if not self._caller.may_write_to(name.entity):
             self._refused[name] = Outcome(0, EntityNotAllowedError(name.entity, self._caller.user.name))
             return size, None
+        if not self._is_within_limits(name.entity, name.project):
+            # All of it comes again later: the blocks that were unpacked before are known by then.
+            self._n_read = len(self._bodies)
+            return size, None
         return size, block
+
+    def _is_within_limits(self, entity: str, project: str) -> bool:
+        """Count this request for a project, once."""
+        if (entity, project) not in self._limit_headers:
+            n_bytes = sum(map(len, self._bodies))
+            try:
+                self._limit_headers[entity, project] = self._rate_limits.ingest(entity, project, n_bytes)
+            except LimitedError as error:
+                self._limited = error
+        return self._limited is None
 
     def answer(self) -> None:
         """Tell who waits; in the event loop."""
         passing = next((o.error for o in self.writers.values() if o.error and is_passing(o.error)), None)
         if self.done.done():
             return
-        if passing is not None:
-            self.done.set_exception(passing)
+        error = passing or self._limited
+        if error is not None:
+            self.done.set_exception(error)
         else:
-            self.done.set_result(Taken(self.writers | self._refused, self._unreadable))
+            headers = next(iter(self._limit_headers.values()), {})
+            self.done.set_result(Taken(self.writers | self._refused, headers, self._unreadable))
 
 
 def _answer(parcels: Sequence[_Parcel]) -> None:

@@ -42,6 +42,7 @@ from epochal.server.graphql.schema import build_schema
 from epochal.server.intake import Intake
 from epochal.server.listening import listen, url_of
 from epochal.server.memory import memory_given_back
+from epochal.server.rate_limits import RateLimits
 from epochal.server.services import Services
 from epochal.server.settings import ServerSettings
 from epochal.server.stopping import StopSignals
@@ -133,7 +134,8 @@ def _services(
         cleanup.callback(workers.close)
         changes = ChangeFeed()
         ingest = Ingest(metadata, stores, changes)
-        intake = Intake(ingest, settings.max_upload_bytes)
+        rate_limits = RateLimits(settings)
+        intake = Intake(ingest, rate_limits, settings.max_upload_bytes)
         cleanup.callback(intake.close)
         api_keys = ApiKeys(metadata, time.time)
         key_lookups = KeyLookups(api_keys)
@@ -150,6 +152,7 @@ def _services(
             owner=owner_of(metadata, DEFAULT_ENTITY, system_user(), time.time()),
             api_keys=api_keys,
             key_lookups=key_lookups,
+            rate_limits=rate_limits,
             admission=Admission(settings.upload_memory_bytes),
             intake=intake,
             web_app=WebApp(),

@@ -17,6 +17,7 @@ from epochal.query.live import ChangeFeed
 from epochal.server.admission import Admission
 from epochal.server.callers import KeyLookups
 from epochal.server.intake import Intake
+from epochal.server.rate_limits import RateLimits
 from epochal.server.settings import ServerSettings
 from epochal.server.web_app import WebApp
 from epochal.server.workers import Workers
@@ -36,6 +37,7 @@ class Services:
     owner: UserRecord  # whom the data folder belongs to
     api_keys: ApiKeys
     key_lookups: KeyLookups
+    rate_limits: RateLimits
     admission: Admission
     intake: Intake
     web_app: WebApp

@@ -71,6 +71,19 @@ class ServerSettings:
     upload_memory_bytes: Annotated[
         int, About("Memory for what senders send, together; one of them may go beyond it", "BYTES")
     ] = 64 * 2**20
+    ingest_requests_per_minute: Annotated[
+        int, About("Uploads that one project may get in a minute; 0 for no limit", "N")
+    ] = 0
+    ingest_bytes_per_minute: Annotated[
+        int, About("Bytes that one project may get in a minute; 0 for no limit", "BYTES")
+    ] = 0
+    api_requests_per_minute: Annotated[
+        int,
+        About(
+            "Other requests of one user, or of an address not signed in, in a minute; 0 for no limit",
+            "N",
+        ),
+    ] = 0
     body_timeout_s: Annotated[
         float, About("Longest wait for a request's body, or for the next part of an upload", "SECONDS")
     ] = 30.0

@@ -57,6 +57,9 @@ async def caller_of(request: Request, policy: Policy) -> tuple[Caller, str | Non
     if secret is not None and is_key(secret):
         record = await services.key_lookups.find(secret)
         if record is None:
+            # A good key is never held up by bad ones from the same address: it is found above.
+            services.rate_limits.check_sign_in(address_of(request))
+            services.rate_limits.sign_in_failed(address_of(request))
             raise KeyNotValidError
         caller = caller_of_key(record)
         if policy is Policy.SEND and not caller.may("write"):
@@ -95,11 +98,32 @@ def has_session(request: Request) -> bool:
 
 
 def sign_in_by_header(request: Request) -> str | None:
-    """Use up the one-time token in the Authorization header; return a session for it, or None."""
-    services, token = services_of(request), _bearer(request)
-    if token is None or not services.login_tokens.consume(token):
-        return None
-    return services.sessions.issue()
+    """Use up the one-time token in the Authorization header; return a session for it, or None.
+
+    Raises:
+        LimitedError: too many attempts from this address have failed.
+    """
+    token = _bearer(request)
+    return None if token is None else sign_in_by_token(request, token)
+
+
+def sign_in_by_token(request: Request, token: str) -> str | None:
+    """Use up a one-time token; return a session for it, or None.
+
+    Raises:
+        LimitedError: too many attempts from this address have failed.
+    """
+    services, address = services_of(request), address_of(request)
+    services.rate_limits.check_sign_in(address)
+    if services.login_tokens.consume(token):
+        return services.sessions.issue()
+    services.rate_limits.sign_in_failed(address)
+    return None
+
+
+def address_of(request: Request) -> str:
+    """Return the address that `request` comes from; behind a proxy on this machine, what that says."""
+    return request.client.host if request.client else "unknown"
 
 
 def keep_session(request: Request, response: Response, session: str) -> None:

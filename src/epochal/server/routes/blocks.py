@@ -116,7 +116,7 @@ def _answer(taken: Taken) -> Response:
         answer["unreadable"] = [
             {"block": number, "error": _not_valid(error).failure} for number, error in taken.unreadable
         ]
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    return Response(msgspec.json.encode(answer), 200, taken.headers, "application/json")
 
 
 def _entry(name: WriterName, outcome: Outcome) -> dict[str, Any]:
