@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import regex
 
 from epochal.errors import UsageError
 from epochal.ids import RunId, WriterId
-from epochal.query.keys import list_keys, natural_order
+from epochal.query.keys import list_keys
 from epochal.query.series import check_queries, read_charts
 from epochal.runlog.format import Header
 from epochal.runlog.reader import Frame
 from epochal.store.metrics.contract import MetricX, SeriesQuery
 from epochal.store.metrics.embedded.store import EmbeddedMetricStore
+from epochal.store.metrics.key_names import natural_order
 from epochal.wire.build import build_block
 
 KEYS = [f"layer.{i}" for i in range(12)] + ["Loss", "acc", "train/loss", "x%y"]
@@ -66,6 +68,46 @@ def test_keys_are_found_by_text_and_by_pattern(
 
     assert found is None or [key.key for key in page.keys] == found
     assert page.n_total == (len(KEYS) if found is None else len(found))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "loss",
+        "^l.*1$",
+        r"layer\.[0-9]$",
+        r"layer\.(?:1|2)\b",
+        "^$|%",
+        "x%?y?$",
+        r"\d{2}",
+        "a*",
+        r"[^a]c",
+        r"\Alayer",
+        r"(?<!train/)loss",
+        r"c\s*+$",
+        r"\Wloss",
+        "[l-p]o",
+        r"(.)\1",
+    ],
+)
+def test_a_pattern_finds_in_the_project_what_it_finds_in_each_name(
+    store: EmbeddedMetricStore, pattern: str
+) -> None:
+    page = list_keys(store, search=f"/{pattern}/")
+
+    expected = [key for key in KEYS if regex.search(pattern, key, regex.IGNORECASE)]
+    assert sorted(key.key for key in page.keys) == sorted(expected)
+    assert list_keys(store, [R1], search=f"/{pattern}/").n_total == len(expected)
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up(store: EmbeddedMetricStore) -> None:
+    header = Header(run_id="r2", project="p", entity=None, writer="w1", kind="primary", start_time=1.0)
+    frames = [Frame(100, 200, [1, 1.0, 0, {"a" * 40 + str(i): 1.0 for i in range(50)}])]
+    store.append([build_block(header, frames, [], first_offset=0, end_offset=200)])
+
+    for pattern in (r"/^(a|aa)+$\b[b]/", r"/(?=a)^(a|aa)+$\b[b]/"):
+        with pytest.raises(UsageError, match="takes over"):
+            list_keys(store, search=pattern)
 
 
 def test_a_page_of_keys_goes_on_behind_a_key_that_is_gone(store: EmbeddedMetricStore) -> None:

@@ -8,13 +8,25 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
 from epochal.errors import UsageError
 from epochal.ids import RunId
-from epochal.query.patterns import Matcher, search_pattern
+from epochal.query.patterns import SEARCH_TIMEOUT_S, Matcher, search_pattern
 from epochal.store.metrics.contract import KeyInfo, MetricStore, Stream
+from epochal.store.metrics.key_names import KeyNames, natural_order
 
 MAX_KEYS_A_PAGE = 10_000
-_DIGITS = re.compile(r"([0-9]+)")
+_KEPT_SEARCHES = 16
+# Patterns that find the same in a text of many lines as in each of the lines: what could match a newline,
+# look beyond one or keep the search from going back is not among them.
+_STAYS_IN_LINE = re.compile(
+    r"(?:[^\x00-\x1f\\\[\](){}*+?|]|\\[dwbS./\-_\[\](){}*+?|^$]"
+    r"|\[(?!\^)(?:[^\x00-\x1f\\\[\]&|~]|\\[dw./\-_\[\]])+\]|\((?!\?)|\(\?:|\)|\|"
+    r"|(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??(?![+*?{]))*"
+)
 
 
 class KeyPage(NamedTuple):
@@ -49,6 +61,8 @@ def list_keys(
     """
     if not 1 <= first <= MAX_KEYS_A_PAGE:
         raise UsageError(f"a page of keys has 1 to {MAX_KEYS_A_PAGE} entries, not {first}")
+    if runs is None:
+        return _of_project(store, stream, search, first, after)
     found = _matching(store.keys(runs, stream=stream), search)
     ordered = sorted((natural_order(key.key), i) for i, key in enumerate(found))
     start = 0 if after is None else bisect_right(ordered, natural_order(after), key=itemgetter(0))
@@ -56,20 +70,42 @@ def list_keys(
     return KeyPage(len(found), page, start + first < len(found))
 
 
-def natural_order(key: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Return what to sort by so that numbers inside names count as numbers: layer.2 before layer.10.
+def _of_project(
+    store: MetricStore, stream: Stream, search: str | None, first: int, after: str | None
+) -> KeyPage:
+    names = store.key_names(stream=stream)
+    places = _places(names, search) if search else np.arange(len(names))
+    start = 0 if after is None else int(np.searchsorted(places, names.place_behind(after)))
+    page = [names.name(at) for at in places[start : start + first].tolist()]
+    return KeyPage(places.size, store.key_infos(page, stream=stream), start + first < places.size)
 
-    Case matters only between names that differ in nothing else.
-    """
-    parts = _DIGITS.split(key.casefold())
-    # Every second part is a number.  Without leading zeros more digits are a larger number, so none is
-    # converted: a name of a million digits would take for ever.
-    places = tuple(
-        (0, len(digits := part.lstrip("0")), digits) if i % 2 else (1, 0, part)
-        for i, part in enumerate(parts)
-        if part
-    )
-    return places, key
+
+def _places(names: KeyNames, search: str) -> NDArray[np.int64]:
+    """Return where the names are that match, remembered for the next page."""
+    found = names.found.get(search)
+    if found is None:
+        pattern = search_pattern(search)
+        found = names.with_text(search) if pattern is None else _places_of_pattern(names, pattern)
+        if len(names.found) >= _KEPT_SEARCHES:
+            names.found.clear()
+        names.found[search] = found
+    return found
+
+
+def _places_of_pattern(names: KeyNames, pattern: regex.Pattern[str]) -> NDArray[np.int64]:
+    if names.has_lines_inside or not _STAYS_IN_LINE.fullmatch(pattern.pattern):
+        matcher = Matcher(pattern)
+        return np.array([at for at, name in enumerate(names) if matcher.matches(name)], np.int64)
+    # The rest of the line too, so that a name is found once.
+    in_lines = regex.compile(f"(?:{pattern.pattern}).*", regex.IGNORECASE | regex.MULTILINE)
+    try:
+        found = in_lines.finditer(names.lines(), timeout=SEARCH_TIMEOUT_S)
+        offsets = np.fromiter((match.start() for match in found), np.int64)
+    except TimeoutError as error:
+        raise UsageError(
+            f"searching for /{pattern.pattern}/ takes over {SEARCH_TIMEOUT_S:g} s: use a simpler one"
+        ) from error
+    return np.unique(names.places_of(offsets[offsets < len(names.lines())]))
 
 
 def _matching(keys: list[KeyInfo], search: str | None) -> list[KeyInfo]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from epochal.ids import RunId
 from epochal.store.metrics.contract import Buckets, MetricX, SeriesQuery, XAxis
@@ -119,6 +120,7 @@ def test_every_answer_is_that_of_plain_dictionaries(
             store.compact()
             check_rows(store, oracle)
             check_values(store, oracle)
+            check_keys(store, oracle)
             for question in asked:
                 check_series(store, oracle, question)
         finally:
@@ -186,6 +188,11 @@ def check_keys(store: EmbeddedMetricStore, oracle: Oracle) -> None:
     found = {info.key: (info.first_step, info.last_step) for info in store.keys([R1])}
     expected = {key: (min(steps), max(steps)) for key, steps in oracle.values.items()}
     assert found == expected
+    names = store.key_names()
+    assert list(names) == sorted(expected)
+    untyped = [replace(info, type="other") for info in store.key_infos(list(names))]
+    everything = store.keys()
+    assert untyped == [replace(info, type="other") for info in everything]
 
 
 def check_series(store: EmbeddedMetricStore, oracle: Oracle, question: Question) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from epochal.errors import EpochalError
 from epochal.ids import RunId, WriterId
+from epochal.store.metrics.key_names import KeyNames
 from epochal.store.metrics.row_batches import Row, RowBatch
 from epochal.wire.block import Block
 
@@ -286,6 +287,16 @@ class MetricStore(Protocol):
 
     def keys(self, runs: Sequence[RunId] | None = None, *, stream: Stream = "history") -> list[KeyInfo]:
         """Return the keys of `runs` together, by key; None for all runs of the project."""
+
+    def key_names(self, *, stream: Stream = "history") -> KeyNames:
+        """Return the names of all keys that runs of the project have, to be searched."""
+
+    def key_infos(self, keys: Sequence[str], *, stream: Stream = "history") -> list[KeyInfo]:
+        """Return what all runs together have of each of `keys`, in their order; unknown ones are left out.
+
+        After runs were deleted, the first and the last step may still be theirs, until none that has the key
+        is left.
+        """
 
     def console(
         self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000

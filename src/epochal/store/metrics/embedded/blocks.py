@@ -191,7 +191,7 @@ class _Group:
     def axis(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.intp]]:
         """Return the steps, strictly ascending, their times, and the rows of the tail that wrote them."""
         if self._axis is None:
-            parts = [(table, _rows_of(table, sheet), first) for first, table, sheet in self._parts]
+            parts = [(table, sheet_rows(table, sheet), first) for first, table, sheet in self._parts]
             steps = np.concatenate([table.steps[rows] for table, rows, _ in parts])
             times = np.concatenate([table.times[rows] for table, rows, _ in parts])
             order = np.concatenate([first + rows for _, rows, first in parts])
@@ -298,7 +298,8 @@ def _words(column: Column) -> bytes:
     return np.frombuffer(cast("bytes", column.values), np.uint8).astype("<i8").tobytes()
 
 
-def _rows_of(table: Table, sheet: Sheet) -> NDArray[np.integer]:
+def sheet_rows(table: Table, sheet: Sheet) -> NDArray[np.integer]:
+    """Return which rows of `table` the values of `sheet` are in."""
     return np.arange(table.steps.size) if sheet.rows is None else sheet.rows
 
 

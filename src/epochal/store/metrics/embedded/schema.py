@@ -8,9 +8,10 @@ from typing import Literal
 
 from epochal.base.sqlite_errors import told_apart
 from epochal.errors import NewerDataFolderError
+from epochal.store.metrics.embedded import key_table
 from epochal.store.metrics.embedded.upgrade import is_unfinished, upgrade
 
-VERSION = 2
+VERSION = 3
 
 # A chunk is a value of a few kilobytes, at the end of which half a page is empty on average; with 8 KiB that
 # is half a byte a point.
@@ -131,7 +132,8 @@ def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        tables = ";".join([_TABLES, *key_table.STATEMENTS])
+        connection.executescript(f"BEGIN IMMEDIATE; {tables}; PRAGMA user_version = {VERSION}; COMMIT;")
     elif version < VERSION or is_unfinished(connection):
         upgrade(connection, path.name, version, VERSION)
 

@@ -34,6 +34,7 @@ from epochal.store.metrics.embedded.column_types import column_types
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import read_console
 from epochal.store.metrics.embedded.history import step_range
+from epochal.store.metrics.embedded.key_index import KeyIndex, key_infos
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
@@ -42,6 +43,7 @@ from epochal.store.metrics.embedded.snapshot import Snapshots, read_block
 from epochal.store.metrics.embedded.tidying import Tidier
 from epochal.store.metrics.embedded.values import ValueReader
 from epochal.store.metrics.embedded.writing import FOLD_LOG_BYTES, FileWriter
+from epochal.store.metrics.key_names import KeyNames
 from epochal.wire.block import Block
 
 _BLOCKS_A_PAGE = 16
@@ -77,6 +79,7 @@ class EmbeddedMetricStore:
         self._window_bytes = window_bytes
         self._cache = (cache or Cache()).part()
         self._key_sets = KeySets()
+        self._keys = KeyIndex()
         self._snapshots = Snapshots(path, self._cache, sizes or ChunkSizes(), self._key_sets)
         self._writer = FileWriter(path)
         # An edit holds only for the chunks it was made from, so nobody else may change them meanwhile.
@@ -222,6 +225,16 @@ class EmbeddedMetricStore:
         with self._snapshots.open() as snapshot:
             return list_keys(snapshot, runs, stream)
 
+    def key_names(self, *, stream: Stream = "history") -> KeyNames:
+        """Return the names of all keys that runs of the project have.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            return self._keys.names(snapshot, stream)
+
+    def key_infos(self, keys: Sequence[str], *, stream: Stream = "history") -> list[KeyInfo]:
+        """Return what all runs together have of each of `keys`.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            return key_infos(snapshot, keys, stream)
+
     def console(
         self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000
     ) -> tuple[list[ConsoleLine], int]:
@@ -234,6 +247,7 @@ class EmbeddedMetricStore:
         """Forget the run at once; its space comes back in the background."""
         with self._writer.now() as connection:
             connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
+        self._keys.forget()
         if self._background is not None:
             self._background.tidy_up()
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import zstandard
 
+from epochal.store.metrics.embedded import key_table
 from epochal.store.metrics.embedded.checksum import N_BYTES, line_checksum, seal, spoil
 from epochal.store.metrics.embedded.codec import unpack
 
@@ -161,6 +162,11 @@ def _count_checksums(connection: sqlite3.Connection, _: int) -> None:
     connection.executemany("UPDATE runs SET n_bytes = n_bytes + ?2 WHERE run_no = ?1", list(added.items()))
 
 
+def _add_keys(connection: sqlite3.Connection, _: int) -> None:
+    for statement in (*key_table.STATEMENTS, key_table.FILL):
+        connection.execute(statement)
+
+
 # Never changed and only added to: an unfinished upgrade says by its number which step it is in.
 STEPS: tuple[Step, ...] = (
     Step(2, _seal_axes),
@@ -168,4 +174,5 @@ STEPS: tuple[Step, ...] = (
     Step(2, _add_line_checksums),
     Step(2, _sum_lines),
     Step(2, _count_checksums),
+    Step(3, _add_keys),
 )
