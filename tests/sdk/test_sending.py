@@ -303,3 +303,18 @@ def test_ctrl_c_ends_the_waiting_and_the_script_still_ends_by_it(
     assert done.returncode == -2
     assert "KeyboardInterrupt" in done.stderr
     assert done.stderr.count("epochal sync") == 1
+
+
+def test_a_writer_in_shared_mode_that_is_not_the_main_one_is_sent_and_does_not_end_the_run(
+    server: Any,
+) -> None:
+    """It may be on a machine of its own, from where nobody else sends."""
+    settings = {"x_primary": False, "x_label": "rank 1"}
+    run = epochal.init(project="p", id="r1", mode="shared", settings=settings)
+    for i in range(100):
+        run.log({"i": i})
+    run.finish()
+
+    assert server.counts("i") == Counter(range(100))
+    records = [record for blocks in server.blocks.values() for b in blocks for _, record in b.records]
+    assert [r for r in records if r[0] == 11] == []

@@ -28,6 +28,8 @@ def watch(run: Run) -> None:
     """Have what surrounds a live run begin: the sidecar, console capture, the hook on this process's end."""
     settings = run._settings
     if not run._is_primary:
+        if run._destination is not None:  # It may be on a machine of its own, from where nobody else sends.
+            sidecar_process.attach(run._session.folder, sidecar_settings(run))
         return
     hook = _Hook(run)
     exit_hooks.install(hook)
@@ -49,6 +51,7 @@ def sidecar_settings(run: Run) -> dict[str, object]:
         "save_requirements": settings.x_save_requirements,
         "disk_paths": list(settings.x_stats_disk_paths),
         "gpu_device_ids": settings.x_stats_gpu_device_ids,
+        "ends_run": run._is_primary,
         **(
             {}
             if destination is None
@@ -105,7 +108,7 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
         for let_go in run._on_finish:
             with _contained("letting go"):
                 let_go()
-        if run._is_primary and run._session.is_recorded:
+        if (run._is_primary or run._destination is not None) and run._session.is_recorded:
             sidecar_process.detach(run._session.folder, is_code_given=is_code_given)
             if outcome.exit_code == 0:
                 previous.forget(run._session.folder.parent, run.id)
@@ -125,7 +128,7 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
 
 def _wait_for_server(run: Run, began: float) -> tuple[Sent | None, KeyboardInterrupt | None]:
     """Wait until the server has the run, within the deadlines; Ctrl-C ends the waiting, and is not lost."""
-    if run._destination is None or run._is_foreign or not run._is_primary:
+    if run._destination is None or run._is_foreign:
         return None, None
     from epochal.sdk import sending
 

@@ -101,7 +101,8 @@ class WatchedRun:
         found = end_state(
             self._recorded, process_end, is_preempting=self._is_preempting, at_exit=self.at_exit
         )
-        self._writer.record(RecordType.EXIT, found)
+        if self.settings.ends_run:
+            self._writer.record(RecordType.EXIT, found)
         self._sync()
         self._writer.flush(2.0)
         with contextlib.suppress(OSError):
