@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from epochal.runlog.format import RecordType
-from epochal.sdk import console, exit_hooks, previous, sidecar_process
+from epochal.sdk import console, console_files, exit_hooks, previous, sidecar_process
 from epochal.sdk.exit_hooks import Outcome
 from epochal.sdk.process import process
 from epochal.sdk.terminal import terminal
@@ -35,9 +35,17 @@ def watch(run: Run) -> None:
     exit_hooks.install(hook)
     run._on_finish.append(lambda: exit_hooks.remove(hook))
     if settings.console != "off":
-        console.capture(run._record_console)
-        run._on_finish.append(lambda: console.release(run._record_console))
+        _capture_console(run)
     sidecar_process.attach(run._session.folder, sidecar_settings(run))
+
+
+def _capture_console(run: Run) -> None:
+    sink: console.Sink = run._record_console
+    if run._settings.console == "redirect":
+        run._console_files = console_files.found()
+        sink = console_files.without(run._console_files, sink)
+    console.capture(sink)
+    run._on_finish.append(lambda: console.release(sink))
 
 
 def sidecar_settings(run: Run) -> dict[str, object]:
@@ -52,6 +60,7 @@ def sidecar_settings(run: Run) -> dict[str, object]:
         "disk_paths": list(settings.x_stats_disk_paths),
         "gpu_device_ids": settings.x_stats_gpu_device_ids,
         "ends_run": run._is_primary,
+        "console_files": run._console_files,
         **(
             {}
             if destination is None
@@ -94,6 +103,8 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
     with _contained("waiting for devices"):
         n_late = run._wait_for_devices(timeout_s)
     ends_the_run = run._is_primary and not run._is_foreign and run._settings.x_update_finish_state
+    with _contained("reading the console"):
+        console_files.flush(run._console_files)
     with _contained("repeating what was said"):
         run._log.repeat(_CHECKPOINT_AT_END_AFTER_BYTES)
     if ends_the_run:

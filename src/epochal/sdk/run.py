@@ -19,6 +19,7 @@ from epochal.ids import DEFAULT_ENTITY
 from epochal.runlog.format import RecordType
 from epochal.sdk import ending, metric, sidecar_process
 from epochal.sdk.config import Config, StaticConfig
+from epochal.sdk.console_files import ConsoleFile
 from epochal.sdk.later import LaterRunMethods
 from epochal.sdk.limits import MAX_CONFIG_BYTES
 from epochal.sdk.media.base import MediaFolder
@@ -56,6 +57,7 @@ class Run(LaterRunMethods, RowLog):
         self._is_primary = is_primary
         self._is_foreign = False  # in a forked child
         self._is_finished = False
+        self._console_files: list[ConsoleFile] = []  # that the sidecar follows
         self._step_sync = StepSync()
         self._on_finish: list[Any] = []
         self._said = Said()
@@ -461,6 +463,7 @@ class Run(LaterRunMethods, RowLog):
         self._become_unplaced()
         self._said = Said()
         self._is_foreign = True
+        self._console_files = []
         self._log.abandon()
         self._session.forget()
         self._append = self._append_first

@@ -220,7 +220,12 @@ class Settings:
     ignore_globs = Setting[tuple[str, ...]]((), words, "Files that are not uploaded.", acts=False)
 
     # What is recorded beside the rows
-    console = Setting[str]("auto", _console, "`off` records no console output; every other word does.")
+    console = Setting[str](
+        "auto",
+        _console,
+        "`off` records no console output. `redirect` also records what C code and other programs print, "
+        "where standard output is a regular file. Every other word records what Python prints.",
+    )
     disable_git = Setting[bool](False, flag, "Do not record the git commit and remote.")
     disable_code = Setting[bool](False, flag, "Do not save code.", acts=False)
     save_code = Setting[bool | None](None, flag, "Save the main script with the run.", acts=False)

@@ -18,6 +18,8 @@ class RunSettings(msgspec.Struct, frozen=True):
     disk_paths: tuple[str, ...] = ("/",)  # whose file systems are sampled
     gpu_device_ids: list[int] | None = None  # indices by NVML; None: those that the trainer sees
     ends_run: bool = True  # the end of this process is the run's end
+    # What the trainer prints into: stream, path, offset in bytes, device, inode.
+    console_files: tuple[tuple[str, str, int, int, int], ...] = ()
     base_url: str = ""  # of the server that the run is sent to; empty: none
     api_key: str = ""
     upload_bytes_per_s: float = 0.0  # at most; 0: no cap

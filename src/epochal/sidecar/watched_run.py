@@ -17,6 +17,7 @@ from epochal.runlog.folder import SUFFIX
 from epochal.runlog.format import Header, RecordType
 from epochal.runlog.reader import RunLogReader
 from epochal.runlog.writer import RunLogWriter
+from epochal.sidecar.console_files import MAX_BYTES_AT_END, ConsoleFiles
 from epochal.sidecar.end_state import Exit, end_state
 from epochal.sidecar.log_tail import LogTail
 from epochal.sidecar.messages import SMALLEST_INTERVAL_S, RunSettings
@@ -58,6 +59,7 @@ class WatchedRun:
         self._is_preempting = False
         self._recorded: Exit | None = None
         primary = _primary_header(folder)
+        self._console = ConsoleFiles(settings.console_files, folder)
         self._writer = _new_writer(folder, primary)
         label = primary.label if primary.mode == "shared" else None
         self._sampler = self._new_sampler(trainer_pid, label)
@@ -81,6 +83,8 @@ class WatchedRun:
             self._take_sample(now, gpus)
         if now >= self._next_sync:
             self._next_sync = now + SYNC_EVERY_S
+            with contextlib.suppress(OSError):
+                self._console.advance(self._print)
             self._follow()
             self._sync()
 
@@ -101,6 +105,9 @@ class WatchedRun:
         found = end_state(
             self._recorded, process_end, is_preempting=self._is_preempting, at_exit=self.at_exit
         )
+        with contextlib.suppress(OSError):
+            self._console.advance(self._print, MAX_BYTES_AT_END)
+        self._console.close()
         if self.settings.ends_run:
             self._writer.record(RecordType.EXIT, found)
         self._sync()
@@ -110,6 +117,9 @@ class WatchedRun:
         self._writer.close(1.0)
         for tail in self._tails.values():
             tail.close()
+
+    def _print(self, stream: str, text: str, read_to: Mapping[str, int]) -> None:
+        self._writer.record(RecordType.CONSOLE, stream, text, read_to)
 
     def _take_sample(self, now: float, gpus: NvidiaGpus | None) -> None:
         assert self._sampler is not None
