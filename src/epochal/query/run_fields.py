@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from epochal.errors import UsageError
 from epochal.query.field_names import name_of
-from epochal.query.keys import natural_order
 from epochal.query.patterns import Matcher, search_pattern
 from epochal.store.metadata import Metadata
 from epochal.store.metadata.fields import Kind
+from epochal.store.metrics.key_names import natural_order
 
 MAX_FIELDS_A_PAGE = 1_000
 _SECTIONS = ("run", "config", "summary", "metadata")
