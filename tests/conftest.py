@@ -126,8 +126,8 @@ def start_peer(peers: ModuleType) -> Iterator[Callable[..., Any]]:
     """Return a function that starts a server which takes blocks and fails on purpose."""
     started: list[Any] = []
 
-    def start(port: int = 0) -> Any:
-        started.append(peers.Peer(port))
+    def start(port: int = 0, **options: Any) -> Any:
+        started.append(peers.Peer(port, **options))
         return started[-1]
 
     yield start

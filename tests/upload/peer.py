@@ -10,12 +10,14 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,9 +33,10 @@ class Peer:
 
     Args:
         port: to listen on; 0 takes a free one.
+        certificate: files of the certificate and its key, for TLS.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, certificate: tuple[Path, Path] | None = None) -> None:
         self.blocks: dict[Writer, list[Block]] = defaultdict(list)
         self.requests: list[tuple[float, str, int]] = []  # time, path, bytes of the body
         self.max_body_bytes = 64 << 20
@@ -48,6 +51,10 @@ class Peer:
         self._lock = threading.Lock()
         self._held: list[socket.socket] = []
         self._server = _Server(("127.0.0.1", port), _handler(self))
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
-import ssl
-import threading
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,33 +100,38 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_what_it_excludes(peer: A
     assert beside.viewer().username == "ada"
 
 
-def test_a_certificate_of_nobody_is_not_trusted(tls_peer: str) -> None:
+def test_a_certificate_of_nobody_is_not_trusted_until_the_user_names_it(
+    tls_peer: Any, certificate: tuple[Path, Path]
+) -> None:
+    url = f"https://localhost:{tls_peer.port}"
     with pytest.raises(NotNowError, match="certificate cannot be trusted"):
-        Client(tls_peer, "epochal-aaaa", environ={}).viewer()
+        Client(url, "epochal-aaaa", environ={}).viewer()
+
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        trusting = Client(url, "epochal-aaaa", environ={name: str(certificate[0])})
+        assert trusting.viewer().username == "ada"
+        trusting.close()
+
+
+def test_a_certificate_for_another_name_is_not_trusted(tls_peer: Any, certificate: tuple[Path, Path]) -> None:
+    environ = {"SSL_CERT_FILE": str(certificate[0])}
+    with pytest.raises(NotNowError, match="certificate cannot be trusted"):
+        Client(f"https://127.0.0.1:{tls_peer.port}", "epochal-aaaa", environ=environ).viewer()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for `localhost` that nobody signed, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout k.pem -out c.pem"
+    command += " -addext subjectAltName=DNS:localhost"
+    if shutil.which("openssl") is None:
+        pytest.skip("not run: needs the program openssl")
+    subprocess.run(command.split(), cwd=folder, capture_output=True, check=True)
+    return folder / "c.pem", folder / "k.pem"
 
 
 @pytest.fixture
-def tls_peer(tmp_path: Any) -> Iterator[str]:
-    """A port that speaks TLS with a certificate that nobody signed."""
-    import subprocess
-
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout k.pem -out c.pem"
-    if subprocess.run(command.split(), cwd=tmp_path, capture_output=True, check=False).returncode:
-        pytest.skip("not run: needs the program openssl")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10.0)
-
-        def serve() -> None:
-            try:
-                connection, _ = server.accept()
-                with connection:
-                    context.wrap_socket(connection, server_side=True).close()
-            except OSError:
-                return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"https://localhost:{server.getsockname()[1]}"
-        thread.join()
+def tls_peer(start_peer: Callable[..., Any], certificate: tuple[Path, Path]) -> Any:
+    """The server, behind TLS with that certificate."""
+    return start_peer(certificate=certificate)
