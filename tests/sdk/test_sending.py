@@ -19,6 +19,7 @@ import pytest
 
 import epochal
 from epochal.base.servers import KnownServer, keep_server
+from epochal.sdk import sidecar_process
 from epochal.upload.note import is_all_sent, read_note
 
 KEY = "epochal-aaaa"
@@ -287,6 +288,10 @@ def test_many_runs_at_once_in_many_threads_are_all_sent(server: Any) -> None:
         list(pool.map(train, range(100)))
 
     assert server.counts("i") == Counter(dict.fromkeys(range(20), 100))
+    link = sidecar_process._link
+    assert link is not None
+    # A process of ten thousand runs must not grow.
+    assert (link.runs, link.uploads, link.waited_for) == ({}, {}, set())
 
 
 def test_ctrl_c_ends_the_waiting_and_the_script_still_ends_by_it(

@@ -64,6 +64,7 @@ class _Link:
         self.next_check = 0.0
         self.starts: list[float] = []
         self.inbox = b""  # the beginning of a line
+        self.waited_for: set[str] = set()  # folders of runs that are over, until `forget_upload`
         self.uploads: dict[str, Mapping[str, Any]] = {}  # by folder, what the sidecar last said of sending
 
     def attach(self, folder: str, settings: Mapping[str, object]) -> None:
@@ -78,7 +79,8 @@ class _Link:
         if not (self.is_alive() and self.send(line)):
             self.restart()
             self.send(line)
-        del self.runs[folder]
+        if self.runs.pop(folder).get("base_url"):
+            self.waited_for.add(folder)
 
     def check(self) -> None:
         self.next_check = time.monotonic() + CHECK_EVERY_S
@@ -113,7 +115,9 @@ class _Link:
         for line in lines:
             with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
                 said = msgspec.json.decode(line)
-                self.uploads[str(said["upload"])] = said
+                folder = str(said["upload"])
+                if folder in self.runs or folder in self.waited_for:
+                    self.uploads[folder] = said
 
     def is_ours(self) -> bool:
         """Tell whether our descriptor is still our socket.
@@ -171,6 +175,7 @@ class _Link:
         self.close()
         self.runs.clear()
         self.uploads.clear()
+        self.waited_for.clear()
 
 
 _link: _Link | None = None
@@ -231,7 +236,9 @@ def upload_of(folder: Path) -> Mapping[str, Any] | None:
 def forget_upload(folder: Path) -> None:
     """Forget what was said of sending the run in `folder`, which is over."""
     with contextlib.suppress(Exception), _lock:
-        _this_process().uploads.pop(_absolute(folder), None)
+        link = _this_process()
+        link.uploads.pop(_absolute(folder), None)
+        link.waited_for.discard(_absolute(folder))
 
 
 def entity_of(folder: Path) -> str:
