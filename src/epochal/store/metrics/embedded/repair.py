@@ -155,6 +155,7 @@ class _RunRepair:
 
     def repair(self) -> list[str]:
         """Return what was done."""
+        self._mend_through()
         self._mend_all_series()
         self._mend_blocks()
         with _transaction(self._connection):
@@ -195,15 +196,29 @@ class _RunRepair:
 
     def _is_sound(self, series: SeriesRow, kind: int) -> bool:
         try:
-            return next(iter(check_series(self._chunks, series, kind)), None) is None and (
-                series.through <= self._last_block()
-            )
+            return next(iter(check_series(self._chunks, series, kind)), None) is None
         except DamagedStoreError:
             return False
 
-    def _last_block(self) -> int:
+    def _mend_through(self) -> None:
+        """Set right which blocks are said to be in chunks, where that is beyond the last block ever.
+
+        What is left says it: a block without its rows is in chunks, and so is every one before it.  The
+        others are read as if they were not, which gives the same values once more.
+        """
         row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'blocks'").fetchone()
-        return 0 if row is None else int(row[0])
+        (through,) = self._execute(
+            "SELECT ifnull(max(block_no), 0) FROM blocks WHERE run_no = ? AND is_stripped", (self._run_no,)
+        ).fetchone()
+        changed = 0
+        with _transaction(self._connection):
+            for table in ("runs", "series"):
+                changed += self._execute(
+                    f"UPDATE {table} SET through = ? WHERE run_no = ? AND through > ?",  # noqa: S608
+                    (through, self._run_no, 0 if row is None else row[0]),
+                ).rowcount
+        if changed:
+            self._done.append("which of its blocks are in chunks was found out anew")
 
     def _points_in_blocks(self, stream: Stream, kind: int, key: str, series: SeriesRow) -> Points:
         (run_through,) = self._execute(

@@ -223,8 +223,7 @@ class SeriesWriter:
                 self._insert(series_no, level, False, buckets.axis, encode_stats(buckets.stats))
         self._execute(
             "UPDATE series SET n_points = ?2, first_step = ?3, last_step = ?4, min_time = ?5, max_time = ?6, "
-            "is_time_sorted = ?7, top_level = ?8, through = min(through, ifnull((SELECT seq FROM "
-            "sqlite_sequence WHERE name = 'blocks'), 0)) WHERE series_no = ?1",
+            "is_time_sorted = ?7, top_level = ?8 WHERE series_no = ?1",
             (
                 series_no,
                 n,
