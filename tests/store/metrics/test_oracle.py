@@ -204,6 +204,8 @@ def check_series(store: EmbeddedMetricStore, oracle: Oracle, question: Question)
         n_buckets=question.n_buckets,
     )
     (info,), buckets = store.read_series(query)
+    again = store.read_series(query).buckets
+    assert [column.tobytes() for column in again] == [column.tobytes() for column in buckets]
     points = placed(oracle, question)
     low, high = question.x_range or (-math.inf, math.inf)
     inside = [point for point in points if low <= point[0] <= high]

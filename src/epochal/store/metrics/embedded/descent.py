@@ -129,7 +129,6 @@ class _Descent:
         self._sizes = line.history.chunks.sizes
         self._cell = max((grid.high - grid.low) / grid.n_cells, 0.0)
         self._late_steps = self._late(line.history.tail)
-        self._may_pass_by = not self._late_steps.size and not line.by_time
         self.inside: list[Spans] = []
         self.is_exact = True  # what is inside is single points
         self.steps: tuple[int, int] | None = None  # first and last step seen in the range
@@ -148,13 +147,6 @@ class _Descent:
             return
         if level == 0:
             self._take_points(first_step, last_step)
-            return
-        if (
-            not self._late_steps.size
-            and not self._line.by_time
-            and self._levels.is_too_coarse(level, self._cell)
-        ):
-            self.go_down(level - 1, first_step, last_step)
             return
         buckets = self._buckets(level, first_step, last_step)
         if buckets is not None:

@@ -76,7 +76,6 @@ class _KeptHeads(NamedTuple):
 
     series: SeriesRow
     lists: dict[tuple[int, int, int], list[ChunkHead]]
-    narrowest: dict[int, float]  # of a whole level's buckets, by step
 
 
 class Levels:
@@ -91,9 +90,9 @@ class Levels:
         self._cache = chunks.cache
         kept = self._cache.find(_KeptHeads, series.series_no)
         if kept is None or kept.series != series:
-            kept = _KeptHeads(series, {}, {})
+            kept = _KeptHeads(series, {})
             self._cache.replace(_KeptHeads, series.series_no, kept, _HEADS_BYTES)
-        self._lists, self._narrowest = kept.lists, kept.narrowest
+        self._lists = kept.lists
 
     def heads(self, level: int, first_step: int, last_step: int) -> list[ChunkHead]:
         """Return the chunks that overlap the steps from `first_step` to `last_step`, in order.
@@ -115,9 +114,6 @@ class Levels:
         """Return the steps of the buckets of neighbouring chunks."""
         ends = self._ends(_StepStrip, heads, self._chunks.steps_of)
         check_axis(heads, cast("Ints", ends.first), cast("Ints", ends.last))
-        level = heads[0].level
-        if level not in self._narrowest and self._is_small(level) and self._is_small(level - 1):
-            self._narrowest[level] = ends.narrowest
         return ends
 
     def times(self, heads: Sequence[ChunkHead]) -> Ends:
@@ -133,13 +129,6 @@ class Levels:
             kept = self._load_values(kept, heads)
             self._cache.replace(_ValueStrip, numbers[0], kept, _n_bytes(kept))
         return kept.values.at(slice(begin - offset, end - offset))
-
-    def is_too_coarse(self, level: int, cell: float) -> bool:
-        """Return whether it is known that every bucket of a level is wider than `cell` steps.
-
-        Never known of a level so large that what is below it had better be looked for in parts.
-        """
-        return self._narrowest.get(level, 0.0) > cell
 
     def _is_small(self, level: int) -> bool:
         """Return whether a level above the points has few chunks."""

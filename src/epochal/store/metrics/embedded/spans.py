@@ -253,7 +253,9 @@ def _mean(spans: Spans, starts: Positions, n_finite: Ints, values: Floats) -> No
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.add.reduceat(spans.values[MEAN] * weights, starts)
         mean /= divisor
-    if not np.isfinite(np.add.reduce(mean)):
+        # One sum tells that all are finite; where it says that they are not, some may be all the same.
+        all_finite = np.isfinite(np.add.reduce(mean))
+    if not all_finite:
         # The sums of some were too large.  The others stay as they are: a line's buckets must not depend on
         # what is merged beside it.
         shares = weights / np.repeat(divisor, np.diff(starts, append=weights.size))
