@@ -122,6 +122,53 @@ class SeriesAnswer(NamedTuple):
     buckets: Buckets
 
 
+class GroupQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """One chart's worth of groups: every key of every group of runs."""
+
+    groups: tuple[tuple[RunId, ...], ...]
+    keys: tuple[str, ...]
+    stream: Stream = "history"
+    x: XAxis = "step"
+    x_range: tuple[float, float] | None = None  # in units of x, both ends included
+    n_buckets: int = 1000
+
+
+class GroupInfo(msgspec.Struct, frozen=True):
+    """What a line of a group is."""
+
+    group: int  # index into the query's `groups`
+    key: str
+    n_runs: int  # that have a value somewhere in the range
+    exact: bool  # every bucket is one x
+
+
+class GroupBuckets(NamedTuple):
+    """Cells of x and what the runs of a group have there, of all groups and keys of one query.
+
+    Every array has shape (n,).  Statistics are over the runs' values: one a run, however often it logs.
+    """
+
+    series: NDArray[np.int32]  # index into the answer's `infos`
+    x: NDArray[np.float64]  # where the cell begins
+    x_last: NDArray[np.float64]  # where it ends; the same x if the answer is exact
+    mean: NDArray[np.float64]
+    median: NDArray[np.float64]
+    low: NDArray[np.float64]  # of all the runs' points, not of their values only
+    high: NDArray[np.float64]
+    std: NDArray[np.float64]  # of a sample: over n_runs - 1; NaN of one run
+    stderr: NDArray[np.float64]  # std / sqrt(n_runs)
+    n_runs: NDArray[np.int32]  # that have a value
+    n_points: NDArray[np.int32]
+    n_nan: NDArray[np.int32]
+    n_posinf: NDArray[np.int32]
+    n_neginf: NDArray[np.int32]
+
+
+class GroupAnswer(NamedTuple):
+    infos: list[GroupInfo]
+    buckets: GroupBuckets
+
+
 class KeyInfo(msgspec.Struct, frozen=True):
     """A key of one run, or of several runs together."""
 
@@ -182,6 +229,18 @@ class MetricStore(Protocol):
         no place and are left out.
 
         In the stream `system` a point's step is its Unix time in whole microseconds.
+        """
+
+    def read_groups(self, query: GroupQuery) -> GroupAnswer:
+        """Return every key of every group of `query`, group by group, in the order asked for.
+
+        A key is cut in the same cells for all groups: `n_buckets` of equal width, or, where every run comes
+        point by point and they have at most `n_buckets` different x together, those x and the ends of the
+        range.  A run's value in a cell is the mean of its finite points there.  In a cell where it has none
+        but that lies between two where it has one, it is on the straight line between their values, from
+        middle to middle; the point beyond each end of the range, if it is finite, counts as such a cell.
+        So runs that log at different rates weigh the same, and a run takes part only from its first point to
+        its last.  A cell in which no run has a value is left out, unless it has points that are not finite.
         """
 
     def scan_rows(

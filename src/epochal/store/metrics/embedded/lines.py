@@ -6,11 +6,11 @@ chunks yet, or whose x does not follow their steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-from epochal.store.metrics.embedded.points import Points
 from epochal.store.metrics.embedded.pyramid import Floats
 from epochal.store.metrics.embedded.spans import Grid, Reading, Spans, bucketed, spans_of_points
 
@@ -43,6 +43,9 @@ class PointsLine:
             x, values = x[order], values[order]
         self._x, self._values = x, values
 
+    def __len__(self) -> int:
+        return self._x.size
+
     def extent(self) -> tuple[float, float] | None:
         """Return the least and the greatest x, None if there are no points."""
         return (float(self._x[0]), float(self._x[-1])) if self._x.size else None
@@ -62,6 +65,21 @@ class PointsLine:
         return spans_of_points(self._x[index : index + 1], self._values[index : index + 1])
 
 
-def points_line(points: Points, x: Floats) -> PointsLine:
-    """Return the line of numbers along `x`, shape (n,)."""
-    return PointsLine(x, points.floats())
+class UnkeptLine:
+    """A line of many points, read for each use: those of hundreds of runs do not fit in memory together.
+
+    Args:
+        extent: of the line.
+        make: gives the line.
+    """
+
+    def __init__(self, extent: tuple[float, float] | None, make: Callable[[], PointsLine]) -> None:
+        self._extent, self._make = extent, make
+
+    def extent(self) -> tuple[float, float] | None:
+        """Return the least and the greatest x, None if there are no points."""
+        return self._extent
+
+    def read(self, low: float, high: float, grid: Grid) -> Reading:
+        """Return the spans of the points from `low` to `high`, both included, for `grid`."""
+        return self._make().read(low, high, grid)

@@ -16,6 +16,8 @@ from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
     ColumnType,
     ConsoleLine,
+    GroupAnswer,
+    GroupQuery,
     KeyInfo,
     LoggedValue,
     Row,
@@ -33,6 +35,7 @@ from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.store.metrics.embedded.column_types import column_types
 from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import read_console
+from epochal.store.metrics.embedded.groups import read_groups
 from epochal.store.metrics.embedded.history import step_range
 from epochal.store.metrics.embedded.key_index import KeyIndex, key_infos
 from epochal.store.metrics.embedded.keys import list_keys
@@ -149,6 +152,11 @@ class EmbeddedMetricStore:
         """Return the series of every key of every run of `query`.  See the contract."""
         with self._snapshots.open() as snapshot:
             return read_series(snapshot, query)
+
+    def read_groups(self, query: GroupQuery) -> GroupAnswer:
+        """Return every key of every group of `query`.  See the contract."""
+        with self._snapshots.open() as snapshot:
+            return read_groups(snapshot, query)
 
     def scan_rows(
         self,
