@@ -14,7 +14,7 @@ from epochal.query.keys import list_keys
 from epochal.query.series import check_queries, read_charts
 from epochal.runlog.format import Header
 from epochal.runlog.reader import Frame
-from epochal.store.metrics.contract import MetricX, SeriesQuery
+from epochal.store.metrics.contract import GroupQuery, MetricX, SeriesQuery
 from epochal.store.metrics.embedded.store import EmbeddedMetricStore
 from epochal.store.metrics.key_names import natural_order
 from epochal.wire.build import build_block
@@ -171,6 +171,13 @@ def test_each_query_gets_its_answer_in_order(store: EmbeddedMetricStore) -> None
 def test_a_request_over_a_limit_is_refused_with_the_limit(queries: list[SeriesQuery], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         check_queries(queries)
+
+
+def test_groups_have_a_limit_of_their_own() -> None:
+    runs = tuple(RunId(f"r{i}") for i in range(10_001))
+    check_queries([GroupQuery(groups=(runs[1:],), keys=("a",))])
+    with pytest.raises(UsageError, match=r"queries\[0\]: a group of 10,001 runs in 1,000 buckets"):
+        check_queries([GroupQuery(groups=((), runs), keys=("a",))])
 
 
 def test_a_large_request_within_the_limits_is_not_refused() -> None:

@@ -27,6 +27,8 @@ ROWS: list[dict[str, object]] = [
 ]
 SERIES_COLUMNS = ["series", "x", "x_last", "first", "last", "low", "high", "mean"]
 SERIES_COLUMNS += ["n_points", "n_nan", "n_posinf", "n_neginf"]
+GROUP_COLUMNS = ["series", "x", "x_last", "mean", "median", "low", "high", "std", "stderr"]
+GROUP_COLUMNS += ["n_runs", "n_points", "n_nan", "n_posinf", "n_neginf"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,6 +127,26 @@ def test_series_come_as_one_record_batch_a_query_with_their_heads(client: httpx.
     assert batches[0]["first"].to_numpy()[3] == 0.25
 
 
+def test_a_group_comes_as_one_line_with_statistics_over_its_runs(client: httpx.Client) -> None:
+    answer = series(client, {"group": [["r1", "gone"], []], "keys": ["epoch"], "buckets": 100})
+    reader = read_ipc_stream(io.BytesIO(answer.content))
+    (batch,) = list(reader)
+    head = json.loads(reader.schema.metadata[b"epochal"])
+
+    assert reader.schema.names == GROUP_COLUMNS
+    assert head["queries"] == [
+        {
+            "groups": [
+                {"group": 0, "key": "epoch", "n_runs": 1, "exact": True},
+                {"group": 1, "key": "epoch", "n_runs": 0, "exact": True},
+            ],
+            "x": "step",
+        }
+    ]
+    assert batch["mean"].to_numpy().tolist() == [0, 1, 2, 3]
+    assert batch["n_runs"].to_numpy().tolist() == [1, 1, 1, 1]
+
+
 def test_the_same_request_gives_the_same_bytes(client: httpx.Client) -> None:
     query: dict[str, object] = {"runs": ["r1"], "keys": ["loss", "epoch"], "buckets": 2}
 
@@ -135,6 +157,8 @@ def test_the_same_request_gives_the_same_bytes(client: httpx.Client) -> None:
     ("query", "words"),
     [
         ({"runs": ["r1"], "keys": ["loss"], "buckets": 0}, "buckets"),
+        ({"runs": ["r1"], "group": [["r1"]], "keys": ["loss"]}, "either"),
+        ({"group": [["r1", "r1"]], "keys": ["loss"]}, "twice in one group"),
         ({"runs": ["r1"], "keys": ["loss"], "buckets": 20_001}, "buckets"),
         ({"runs": ["r1"], "keys": ["loss"], "x": "lap"}, "x"),
         ({"runs": ["r1"], "keys": ["loss"], "range": [5, 1]}, "range"),

@@ -13,9 +13,17 @@ import msgspec
 from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema
 from arro3.io import write_ipc_stream
 
-from epochal.store.metrics.contract import Buckets, MetricX, SeriesAnswer, XAxis
+from epochal.store.metrics.contract import (
+    Buckets,
+    GroupAnswer,
+    GroupBuckets,
+    GroupInfo,
+    MetricX,
+    SeriesAnswer,
+    XAxis,
+)
 
-_INT_COLUMNS = frozenset({"series", "n_points", "n_nan", "n_posinf", "n_neginf"})
+_INT_COLUMNS = frozenset({"series", "n_runs", "n_points", "n_nan", "n_posinf", "n_neginf"})
 
 
 class _SeriesHead(msgspec.Struct, frozen=True):
@@ -35,6 +43,15 @@ class _Head(msgspec.Struct, frozen=True):
     queries: list[_QueryHead]
 
 
+class _GroupQueryHead(msgspec.Struct, frozen=True):
+    groups: list[GroupInfo]
+    x: str | MetricX
+
+
+class _GroupsHead(msgspec.Struct, frozen=True):
+    queries: list[_GroupQueryHead]
+
+
 def series_stream(axes: Sequence[XAxis], answers: Sequence[SeriesAnswer]) -> bytes:
     """Return the answer of POST /api/series: one record batch for each of `answers`, in order.
 
@@ -43,14 +60,25 @@ def series_stream(axes: Sequence[XAxis], answers: Sequence[SeriesAnswer]) -> byt
         answers: of each query.
     """
     head = _Head([_head(axis, answer) for axis, answer in zip(axes, answers, strict=True)])
-    schema = Schema(
-        [Field(name, _type(name), nullable=False) for name in Buckets._fields],
-        metadata={"epochal": msgspec.json.encode(head).decode()},
+    return _stream(Buckets._fields, msgspec.json.encode(head), [answer.buckets for answer in answers])
+
+
+def groups_stream(axes: Sequence[XAxis], answers: Sequence[GroupAnswer]) -> bytes:
+    """Return the answer of POST /api/series to queries for groups, in the same way."""
+    head = _GroupsHead(
+        [_GroupQueryHead(answer.infos, axis) for axis, answer in zip(axes, answers, strict=True)]
     )
-    batches = [RecordBatch.from_arrays(list(answer.buckets), schema=schema) for answer in answers]
+    return _stream(GroupBuckets._fields, msgspec.json.encode(head), [answer.buckets for answer in answers])
+
+
+def _stream(names: Sequence[str], head: bytes, batches: Sequence[Buckets | GroupBuckets]) -> bytes:
+    schema = Schema(
+        [Field(name, _type(name), nullable=False) for name in names], metadata={"epochal": head.decode()}
+    )
+    made = [RecordBatch.from_arrays(list(batch), schema=schema) for batch in batches]
     out = io.BytesIO()
     # Not compressed: browsers read the columns in place, and over loopback nothing is won by LZ4.
-    write_ipc_stream(RecordBatchReader.from_batches(schema, batches), out, compression=None)
+    write_ipc_stream(RecordBatchReader.from_batches(schema, made), out, compression=None)
     return out.getvalue()
 
 

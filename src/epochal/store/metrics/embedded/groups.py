@@ -23,6 +23,7 @@ Column = NDArray[np.float64] | NDArray[np.int32]
 
 # So many runs are read at once: their buckets are in memory together.
 _BATCH_RUNS = 64
+_SLICE_VALUES = 1 << 16
 
 
 def read_groups(snapshot: Snapshot, query: GroupQuery) -> GroupAnswer:
@@ -123,7 +124,7 @@ class _Folder:
         for batch in _batches(lines):
             self._read(batch)
         n_runs = np.count_nonzero(~np.isnan(self._values), axis=0)
-        mean, median, std = _statistics(self._values, n_runs)
+        mean, median, std = _in_slices(self._values, n_runs)
         has_value = n_runs > 0
         columns = (
             self._cells.begin,
@@ -207,6 +208,14 @@ def _between(at: Floats, x: Floats, y: Floats) -> Floats:
     share = (at - x[left]) / (x[right] - x[left])
     # Not y + share * difference: of two numbers that are far apart the difference may be infinite.
     return y[left] * (1.0 - share) + y[right] * share
+
+
+def _in_slices(values: Floats, n_runs: Positions) -> list[Floats]:
+    """Return the statistics of each column, made of some columns at a time to stay small."""
+    n_columns = max(1, _SLICE_VALUES // values.shape[0])
+    slices = [slice(begin, begin + n_columns) for begin in range(0, n_runs.size, n_columns)]
+    parts = [_statistics(values[:, part], n_runs[part]) for part in slices or [slice(0, 0)]]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def _statistics(values: Floats, n_runs: Positions) -> tuple[Floats, Floats, Floats]:
