@@ -50,6 +50,7 @@ BENCHMARKS = {
     "store-ingest": Benchmark(
         "What the metric store costs while it takes runs in", ("python", "bench/store/ingest.py")
     ),
+    "charts": Benchmark("Reading charts", ("python", "bench/store/charts.py")),
     "peers": Benchmark("The same calls on published trackers", ("python", "bench/sdk/peers.py")),
 }
 

@@ -165,11 +165,17 @@ def chart(
 
 
 def blocks_of(
-    run: str, values: NDArray[np.float64], rng: np.random.Generator, rows_a_block: int = ROWS_A_BLOCK
+    run: str,
+    values: NDArray[np.float64],
+    rng: np.random.Generator,
+    rows_a_block: int = ROWS_A_BLOCK,
+    *,
+    first_step: int = 0,
 ) -> list[Block]:
-    """Return the blocks of one writer; `values` has shape (keys, steps)."""
+    """Return the blocks of one writer from `first_step` on; `values` has shape (keys, steps)."""
     n_keys, n_steps = values.shape
-    times = 1.7e9 + np.cumsum(rng.uniform(0.009, 0.011, n_steps))
+    # A little over ten milliseconds a step, so that blocks made in several calls follow each other.
+    times = 1.7e9 + 0.011 * first_step + np.cumsum(rng.uniform(0.009, 0.011, n_steps))
     blocks = []
     for begin in range(0, n_steps, rows_a_block):
         end = min(begin + rows_a_block, n_steps)
@@ -181,10 +187,10 @@ def blocks_of(
                 entity=None,
                 writer=WriterId("w"),
                 kind="primary",
-                first_offset=begin * 100,
-                end_offset=end * 100,
+                first_offset=(first_step + begin) * 100,
+                end_offset=(first_step + end) * 100,
                 n_rows=end - begin,
-                steps=(begin, 1),
+                steps=(first_step + begin, 1),
                 times=times[begin:end].tobytes(),
                 columns=columns,
             )
