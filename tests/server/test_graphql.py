@@ -260,3 +260,14 @@ def test_the_schema_can_be_asked_for(client: httpx.Client, ask: Callable[..., An
     from graphql import get_introspection_query
 
     assert ask(client, get_introspection_query())["__schema"]["queryType"]["name"] == "Query"
+
+
+def test_the_sizes_of_runs_add_up_to_that_of_their_project(
+    client: httpx.Client, ask: Callable[..., Any]
+) -> None:
+    fields = "storedBytes diskBytes runs { edges { node { storedBytes } } }"
+    found = ask(client, f'{{ project(name: "digits") {{ {fields} }} }}')["project"]
+
+    of_runs = [edge["node"]["storedBytes"] for edge in found["runs"]["edges"]]
+    assert min(of_runs) > 0
+    assert sum(of_runs) == found["storedBytes"] <= found["diskBytes"]

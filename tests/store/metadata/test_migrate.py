@@ -156,3 +156,19 @@ def test_the_runs_of_a_store_from_before_there_were_versions_are_all_there(tmp_p
         assert store.fields.read(1, ["config.lr"]).columns["config.lr"].numbers.tolist() == [0.5]
         store.fields.build(1)
     store.close()
+
+
+def test_the_last_three_copies_from_before_upgrades_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    Metadata(path).close()
+    for n in range(5):
+        (tmp_path / f"metadata.db.before-000{n}").write_bytes(b"a copy")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+
+    with pytest.raises(Exception, match="0000"):  # no such migration, but the copy is made before
+        Metadata(path)
+
+    copies = sorted(p.name.removeprefix("metadata.db.before-") for p in tmp_path.glob("*.before-*"))
+    assert len(copies) == 3
+    assert copies[-1] == max("0004", migrate.HEAD)

@@ -45,6 +45,20 @@ def resolve_id(record: ProjectRecord, _: Info) -> str:
     return f"Project:{record.key}"
 
 
+@project.field("storedBytes")
+def resolve_stored_bytes(record: ProjectRecord, info: Info) -> int:
+    """What its runs take together."""
+    with info.context.services.stores.use(record.store_file) as store:
+        return sum(store.sizes().values())
+
+
+@project.field("diskBytes")
+def resolve_disk_bytes(record: ProjectRecord, info: Info) -> int:
+    """What its file takes."""
+    with info.context.services.stores.use(record.store_file) as store:
+        return store.disk_bytes()
+
+
 @project.field("metricDefinitions")
 def resolve_metric_definitions(record: ProjectRecord, info: Info) -> list[MetricDefinition]:
     """What define_metric said, the newest run's word for each name."""

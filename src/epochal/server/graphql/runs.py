@@ -7,6 +7,7 @@ from typing import Any
 from ariadne import ObjectType
 
 from epochal.server.graphql.context import Context, Info
+from epochal.store.metadata.projects import store_file
 from epochal.store.metadata.records import LossRecord, MetricDefinition, RunRecord, RunState, run_state
 
 run = ObjectType("Run")
@@ -41,6 +42,17 @@ def _last_alive(record: RunRecord, context: Context) -> float:
     if record.ended_at is not None:
         return record.ended_at
     return context.now if run_state(record, context.now) == "running" else record.heartbeat_at
+
+
+@run.field("storedBytes")
+def resolve_stored_bytes(record: RunRecord, info: Info) -> int:
+    """What its history takes; 0 while it has none."""
+    services = info.context.services
+    key = services.metadata.projects.key_of(record.entity, record.project)
+    if key is None:
+        return 0
+    with services.stores.use(store_file(key)) as store:
+        return store.sizes([record.run_id]).get(record.run_id, 0)
 
 
 @run.field("metricDefinitions")

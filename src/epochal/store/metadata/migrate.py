@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,9 @@ from epochal.errors import DataFolderError, NewerDataFolderError
 
 HEAD = "0003"  # the newest file in migrations/versions; revisions are counted up, so they compare as texts
 _FOLDER = Path(__file__).parent / "migrations"
+_COPIES_KEPT = 3  # from before upgrades
+
+_log = logging.getLogger(__name__)
 
 
 def revision_of(path: Path) -> str | None:
@@ -57,12 +62,15 @@ def check_revision(path: Path) -> str | None:
 def upgrade(path: Path, engine: Engine, revision: str | None) -> None:
     """Bring the file at `path`, which is at `revision`, to HEAD.
 
-    A copy of an older file stays beside it as `<name>.before-<HEAD>`.
+    A copy of an older file stays beside it as `<name>.before-<HEAD>`; the last three such copies are kept.
     """
     if revision == HEAD:
         return
     if revision is not None:
-        back_up(path, path.with_name(f"{path.name}.before-{HEAD}"))
+        copy = path.with_name(f"{path.name}.before-{HEAD}")
+        back_up(path, copy)
+        _log.info("%s is upgraded from %s to %s; a copy of it is %s", path, revision, HEAD, copy)
+        _remove_older_copies(path)
     # Here, because it takes longer to import than all of the rest and is needed once a version.
     from alembic import command
     from alembic.config import Config
@@ -81,4 +89,21 @@ def back_up(path: Path, copy: Path) -> None:
     unfinished.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
         source.backup(target)
+    # On the disk before the upgrade begins, or a power cut could take both.
+    _sync(unfinished)
     unfinished.replace(copy)
+    _sync(copy.parent)
+
+
+def _remove_older_copies(path: Path) -> None:
+    copies = sorted(c for c in path.parent.glob(f"{path.name}.before-*") if c.suffix != ".part")
+    for copy in copies[:-_COPIES_KEPT]:
+        copy.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -374,7 +374,13 @@ class MetricStore(Protocol):
     def delete_run(self, run: RunId) -> None:
         """Forget the run at once; its space comes back in the background."""
 
-    def sizes(self) -> dict[RunId, int]:
-        """Return the bytes that each run takes."""
+    def sizes(self, runs: Sequence[RunId] | None = None) -> dict[RunId, int]:
+        """Return the bytes that each of `runs` takes, those that there are; None for all.
+
+        What an engine needs to find them again (indexes, the rest of a page) is not in it: see `disk_bytes`.
+        """
+
+    def disk_bytes(self) -> int:
+        """Return the bytes that the whole store takes on the disk now."""
 
     def close(self) -> None: ...

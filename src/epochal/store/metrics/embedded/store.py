@@ -259,12 +259,22 @@ class EmbeddedMetricStore:
         if self._background is not None:
             self._background.tidy_up()
 
-    def sizes(self) -> dict[RunId, int]:
-        """Return the bytes that each run takes."""
+    def sizes(self, runs: Sequence[RunId] | None = None) -> dict[RunId, int]:
+        """Return the bytes that each of `runs` takes, those that there are; None for all."""
         with self._snapshots.open() as snapshot:
-            return dict(
-                snapshot.connection.execute("SELECT run_id, n_bytes FROM runs WHERE run_id IS NOT NULL")
+            execute = snapshot.connection.execute
+            if runs is None:
+                return dict(execute("SELECT run_id, n_bytes FROM runs WHERE run_id IS NOT NULL"))
+            found = (
+                execute("SELECT run_id, n_bytes FROM runs WHERE run_id = ?", (run,)).fetchone()
+                for run in runs
             )
+            return dict(row for row in found if row is not None)
+
+    def disk_bytes(self) -> int:
+        """Return the bytes that the file and its log take on the disk now."""
+        paths = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(path.stat().st_size for path in paths if path.exists())
 
     def compact(self) -> None:
         """Do at once, on this thread, all that there is to do in the background."""
