@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 import epochal
-from epochal.sdk import metric
+from epochal.sdk.metric import Metric
 from epochal.sdk.step_sync import StepSync
 
 NAMES = ["a", "a.b", "a.b.c", "train/loss", "loss", "_hidden", "s1", "s2", "t.s"]
 GLOBS = ["*", "a*", "a.b*", "train/*", "l*"]
 STEP_METRICS = ["s1", "s2", "t.s"]
+
+
+def defined(name: str, step_metric: str | None) -> Metric:
+    step_sync = True if step_metric else None
+    return Metric({"name": name, "step_metric": step_metric, "step_sync": step_sync, "overwrite": True})
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -69,7 +74,7 @@ def test_rows_are_filled_by_the_rules(seed: int) -> None:
     for _ in range(4):
         for _ in range(chance.randrange(1, 3)):
             name, step_metric = chance.choice(NAMES + GLOBS), chance.choice([*STEP_METRICS, None])
-            sync.define(metric.define(name, step_metric, overwrite=True))
+            sync.define(defined(name, step_metric))
             plain.targets[name] = step_metric
         rows = [a_row(chance) for _ in range(5)]
         for row in rows * 3:
@@ -78,7 +83,7 @@ def test_rows_are_filled_by_the_rules(seed: int) -> None:
 
 def test_a_row_that_is_filled_is_not_changed_under_the_hands_of_its_caller() -> None:
     sync = StepSync()
-    sync.define(metric.define("*", "epoch"))
+    sync.define(defined("*", "epoch"))
     row = {"loss": 1}
     for _ in range(3):
         assert sync.fill(row) == {"loss": 1, "epoch": 0}

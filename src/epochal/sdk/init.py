@@ -18,6 +18,7 @@ from epochal.base.home import home
 from epochal.errors import EpochalError, UsageError
 from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, check_run_id, generate_id
 from epochal.sdk import ending, previous, session
+from epochal.sdk.arguments import MAX_TAG_CHARACTERS, say_unknown, split_tags
 from epochal.sdk.config import as_mapping, clean_key, from_yaml
 from epochal.sdk.environment_variables import (
     NEVER_FROM_FOLDERS,
@@ -28,7 +29,7 @@ from epochal.sdk.metric import Metric
 from epochal.sdk.names import default_name
 from epochal.sdk.previous import Previous
 from epochal.sdk.process import process
-from epochal.sdk.run import MAX_TAG_CHARACTERS, Run, say_unknown, split_tags
+from epochal.sdk.run import Run
 from epochal.sdk.session import Identity, UnrecordedSession
 from epochal.sdk.settings import Settings
 from epochal.sdk.terminal import terminal

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from epochal.errors import EpochalError
 from epochal.runlog.summary import SUMMARY_WORDS
+from epochal.sdk.arguments import say_unknown
 
 
 class Metric:
@@ -52,41 +54,66 @@ class Metric:
         return dict(self._definition)
 
 
-def define(
-    name: str,
-    step_metric: str | Metric | None = None,
-    step_sync: bool | None = None,
-    hidden: bool | None = None,
-    summary: str | None = None,
-    goal: str | None = None,
-    overwrite: bool | None = None,
-) -> Metric:
-    """Return the definition, checked.
+class DefinesMetrics:
+    """The part of a run that says what its metrics mean."""
 
-    Raises:
-        EpochalError: an empty name, a `*` that is not at its end, a summary word or a goal that does not
-            exist, or a glob as step metric.
-    """
-    step_name = step_metric.name if isinstance(step_metric, Metric) else step_metric
-    if not isinstance(name, str) or not name:
-        raise EpochalError(f"define_metric needs the name of a metric, not {name!r}")
-    if "*" in name[:-1]:
-        raise EpochalError(f"in define_metric({name!r}) the * can only be the last character")
-    if step_name is not None and (not isinstance(step_name, str) or not step_name or "*" in step_name):
-        raise EpochalError(f"the step metric of {name!r} is the name of one metric, not {step_name!r}")
-    if goal is not None and goal not in ("minimize", "maximize"):
-        raise EpochalError(f"the goal of {name!r} is 'minimize' or 'maximize', not {goal!r}")
-    return Metric(
-        {
-            "name": _unescaped(name),
-            "step_metric": None if step_name is None else _unescaped(step_name),
-            "step_sync": _is_synchronised(step_sync, step_name),
-            "hidden": hidden,
-            "summary": _summary_words(name, summary),
-            "goal": goal,
-            "overwrite": bool(overwrite),
-        }
-    )
+    if TYPE_CHECKING:
+
+        def _check_live(self, doing: str) -> None: ...
+        def _record_definition(self, definition: dict[str, object]) -> None: ...
+        def _synchronise(self, defined: Metric) -> None: ...
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | Metric | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | None = None,
+        goal: str | None = None,
+        overwrite: bool | None = None,
+        **unknown: object,
+    ) -> Metric:
+        """Say what a metric means.
+
+        Args:
+            name: of the metric, or a glob with a trailing `*`.
+            step_metric: the metric that is its x axis.
+            step_sync: add the last value of `step_metric` to rows that lack it; on if there is one.
+            hidden: no panel of its own.
+            summary: `min`, `max`, `mean`, `last`, `first`, `best`, `copy` or `none`; several with commas.
+            goal: `minimize` or `maximize`, for `best`.
+            overwrite: replace an earlier definition in place of adding to it.
+
+        Raises:
+            EpochalError: the definition makes no sense.
+            UsageError: the run is finished.
+        """
+        self._check_live("define_metric")
+        say_unknown("define_metric", unknown)
+        step_name = step_metric.name if isinstance(step_metric, Metric) else step_metric
+        if not isinstance(name, str) or not name:
+            raise EpochalError(f"define_metric needs the name of a metric, not {name!r}")
+        if "*" in name[:-1]:
+            raise EpochalError(f"in define_metric({name!r}) the * can only be the last character")
+        if step_name is not None and (not isinstance(step_name, str) or not step_name or "*" in step_name):
+            raise EpochalError(f"the step metric of {name!r} is the name of one metric, not {step_name!r}")
+        if goal is not None and goal not in ("minimize", "maximize"):
+            raise EpochalError(f"the goal of {name!r} is 'minimize' or 'maximize', not {goal!r}")
+        defined = Metric(
+            {
+                "name": _unescaped(name),
+                "step_metric": None if step_name is None else _unescaped(step_name),
+                "step_sync": _is_synchronised(step_sync, step_name),
+                "hidden": hidden,
+                "summary": _summary_words(name, summary),
+                "goal": goal,
+                "overwrite": bool(overwrite),
+            }
+        )
+        self._record_definition(defined.to_record())
+        self._synchronise(defined)
+        return defined
 
 
 def _unescaped(name: str) -> str:
