@@ -51,6 +51,7 @@ BENCHMARKS = {
         "What the metric store costs while it takes runs in", ("python", "bench/store/ingest.py")
     ),
     "charts": Benchmark("Reading charts", ("python", "bench/store/charts.py")),
+    "scan": Benchmark("Exact rows and keys out of the store", ("python", "bench/store/scan.py")),
     "peers": Benchmark("The same calls on published trackers", ("python", "bench/sdk/peers.py")),
 }
 

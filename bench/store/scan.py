@@ -17,10 +17,13 @@ import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
+import msgspec
 import numpy as np
 
 from epochal.ids import RunId, WriterId
+from epochal.query.keys import list_keys
 from epochal.server.history_formats import arrow_chunks, json_line_chunks
 from epochal.store.metrics.embedded import EmbeddedMetricStore
 from epochal.wire.block import Block, Column
@@ -52,6 +55,52 @@ def main() -> None:
         texts = folder / "texts.db"
         apart(write_texts, texts, int(300 * arguments.scale))
         line(f"{int(300 * arguments.scale)} MB of texts in no chunk", apart(scan, texts, "jsonl", None))
+        print("\n| keys of a project | found | first | p50 | p95 |\n|---|---:|---:|---:|---:|")
+        apart(measure_keys, folder / "keys.db", max(1, int(10 * arguments.scale)))
+
+
+def measure_keys(path: Path, n_runs: int) -> None:
+    """A hundred thousand keys of each run, nine tenths of the runs in chunks."""
+    store = EmbeddedMetricStore(path, background=False)
+    kinds = ("weight", "bias", "grad_norm", "lr")
+    for run in range(n_runs):
+        names = [
+            f"model/encoder/run{run}/layer.{i // 40}/block{i % 40}/{kinds[i % 4]}_{i}" for i in range(10**5)
+        ]
+        columns = [Column(name, "f", None, bytes(8)) for name in names]
+        store.append([msgspec.structs.replace(block(0, 1, columns), run_id=RunId(f"r{run}"))])
+        if run != n_runs - 1:
+            store.compact()
+    searches: dict[str, Callable[[int], str | None]] = {
+        "all, by pages of 1,000": lambda _: None,
+        "a text that few have": lambda i: f"Layer.{100 + i}/",
+        "a text that a quarter has": lambda i: ("grad", "bias", "weight", "lr")[i % 4] + "_" * (i % 2),
+        "a prefix": lambda i: f"/^model.encoder.run{i % n_runs}.layer.{100 + i}/",
+        "an expression": lambda i: f"/layer.1[0-9]+.block{i}.*(grad|lr)/",
+        "an expression that a tenth of them match": lambda i: f"/(grad_norm|lr|bias|weight)_.*{i % 10}$/",
+    }
+    for what, search in searches.items():
+        times: list[float] = []
+        n_found, after = 0, None
+        for i in range(20):
+            begin = time.perf_counter()
+            page = list_keys(store, search=search(i), after=after)
+            times.append(time.perf_counter() - begin)
+            n_found = page.n_total
+            after = page.keys[-1].key if search(i) is None else None
+        p95 = sorted(times[1:])[17]
+        print(f"| {what} | {n_found:,} | {ms(times[0])} | {ms(float(np.median(times[1:])))} | {ms(p95)} |")
+    n_bytes = store.key_names().n_bytes
+    begin = time.process_time()
+    bytes(bytearray(n_bytes))
+    floor = ms((time.process_time() - begin) / 2)
+    print(f"| floor: one copy of the {n_bytes >> 20} MB in memory | | | {floor} | |", flush=True)
+    store.close()
+
+
+def ms(seconds: float) -> str:
+    """Return `seconds` as text."""
+    return f"{seconds * 1e3:,.0f} ms"
 
 
 def write_dense(path: Path, n_keys: int, n_steps: int) -> None:
@@ -77,7 +126,9 @@ def write_sparse(path: Path, n_keys: int, n_steps: int) -> None:
         columns = [Column("loss", "f", None, rng.standard_normal(a_block).tobytes())]
         for i in range(n_keys):
             rows = np.arange(i, a_block, n_keys, dtype="<u4")
-            columns.append(Column(f"sparse{i}", "f", rows.tobytes(), rng.standard_normal(rows.size).tobytes()))
+            columns.append(
+                Column(f"sparse{i}", "f", rows.tobytes(), rng.standard_normal(rows.size).tobytes())
+            )
         store.append([block(begin, a_block, columns)])
         store.compact()
     store.close()
@@ -170,7 +221,7 @@ def _send(sending: Connection, work: Callable[..., object], arguments: tuple[obj
 
 def line(what: str, measured: object) -> None:
     """Print a line of the table."""
-    n_values, rate, floor, first, memory = measured  # type: ignore[misc]
+    n_values, rate, floor, first, memory = cast("tuple[int, float, float, float, int]", measured)
     print(
         f"| {what} | {n_values:,} | {rate / 1e6:.2f} M/s | {floor / 1e6:,.0f} M/s "
         f"| {first * 1e3:,.0f} ms | {memory >> 20} MB |",

@@ -20,13 +20,15 @@ from epochal.store.metrics.key_names import KeyNames, natural_order
 
 MAX_KEYS_A_PAGE = 10_000
 _KEPT_SEARCHES = 16
-# Patterns that find the same in a text of many lines as in each of the lines: what could match a newline,
-# look beyond one or keep the search from going back is not among them.
+# Patterns that find the same in a text of many lines as in each of the lines, once nothing in them matches a
+# newline: what looks beyond one, or keeps the search from going back, is not among them.
 _STAYS_IN_LINE = re.compile(
-    r"(?:[^\x00-\x1f\\\[\](){}*+?|]|\\[dwbS./\-_\[\](){}*+?|^$]"
-    r"|\[(?!\^)(?:[^\x00-\x1f\\\[\]&|~]|\\[dw./\-_\[\]])+\]|\((?!\?)|\(\?:|\)|\|"
+    r"(?:[^\x00-\x1f\\\[\](){}*+?|]|\\[dwbDWsS./\-_\[\](){}*+?|^$]"
+    r"|\[\^?(?:[^\x00-\x1f\\\[\]&|~^]|\\[dw./\-_\[\]])+\]|\((?!\?)|\(\?:|\)|\|"
     r"|(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??(?![+*?{]))*"
 )
+_MATCHES_NEWLINE = re.compile(r"\\.|\[\^")
+_WITHOUT_NEWLINE = {"[^": r"[^\n", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]", r"\s": r"[^\S\n]"}
 
 
 class KeyPage(NamedTuple):
@@ -96,8 +98,9 @@ def _places_of_pattern(names: KeyNames, pattern: regex.Pattern[str]) -> NDArray[
     if names.has_lines_inside or not _STAYS_IN_LINE.fullmatch(pattern.pattern):
         matcher = Matcher(pattern)
         return np.array([at for at, name in enumerate(names) if matcher.matches(name)], np.int64)
+    in_line = _MATCHES_NEWLINE.sub(lambda m: _WITHOUT_NEWLINE.get(m[0], m[0]), pattern.pattern)
     # The rest of the line too, so that a name is found once.
-    in_lines = regex.compile(f"(?:{pattern.pattern}).*", regex.IGNORECASE | regex.MULTILINE)
+    in_lines = regex.compile(f"(?:{in_line}).*", regex.IGNORECASE | regex.MULTILINE)
     try:
         found = in_lines.finditer(names.lines(), timeout=SEARCH_TIMEOUT_S)
         offsets = np.fromiter((match.start() for match in found), np.int64)
