@@ -221,6 +221,14 @@ def _handler(peer: Peer) -> type[BaseHTTPRequestHandler]:
                 self.end_headers()
                 self.wfile.write(text)
                 self.close_connection = True
+            elif fault == "endless":
+                self.send_response(200)
+                self.send_header("Content-Length", str(1 << 40))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(b" " * 65_536)
+                self.close_connection = True
             elif fault == "html":
                 self._say(200, "<html>a proxy's page</html>")
             elif fault in ("429", "503"):

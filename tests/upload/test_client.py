@@ -83,6 +83,16 @@ def test_a_redirect_takes_the_key_nowhere(start_peer: Callable[..., Any]) -> Non
     assert there.requests == []
 
 
+def test_an_answer_without_end_is_not_read_to_its_end(peer: Any, client: Client) -> None:
+    peer.fault = lambda path: "endless"
+
+    with pytest.raises(NotNowError, match="no Epochal server"):
+        client.viewer()
+
+    peer.fault = lambda path: None
+    assert client.viewer().username == "ada"
+
+
 def test_the_connection_is_kept(peer: Any, client: Client) -> None:
     for _ in range(5):
         client.send([])

@@ -180,8 +180,11 @@ class Client:
                 preload_content=False,
                 **request,
             )
-            data = response.read(MAX_ANSWER_BYTES, decode_content=True)
-            response.drain_conn()
+            # As it comes: nothing was said of taking it compressed, and a small bomb could be in it.
+            data = response.read(MAX_ANSWER_BYTES, decode_content=False)
+            if response.read(1, decode_content=False):
+                response.close()
+                raise NotNowError("what answers there is no Epochal server")
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise NotNowError(_plainly(error), is_timeout=_is_timeout(error)) from error
@@ -256,7 +259,7 @@ def _number(text: str | None, most: float) -> float | None:
 
 
 def _pool(base_url: str, environ: Mapping[str, str]) -> urllib3.PoolManager:
-    options: dict[str, Any] = {"maxsize": 1, "block": True}
+    options: dict[str, Any] = {"maxsize": 1}
     if base_url.startswith("https:"):
         options["ssl_context"] = _certificates(environ)
     proxy = _proxy(base_url, environ)
