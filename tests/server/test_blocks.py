@@ -242,6 +242,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "a huge step": {"steps": (2**63, 1)},
     "an end before its beginning": {"end_offset": -5},
     "an end beyond 64 bits": {"end_offset": 2**63},
+    "an offset that is no number": {"end_offset": float("nan")},
+    "a negative offset": {"first_offset": -100},
     "a name with a slash": {"run_id": "../../etc/passwd"},
     "a name that is a dot": {"run_id": "."},
     "a name with a control character": {"project": "digits\x00"},

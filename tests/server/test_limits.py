@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,43 @@ def test_a_server_with_hardly_any_memory_for_bodies_takes_them_all_in_time(
 
     with ThreadPoolExecutor(12) as threads:
         assert list(threads.map(send, range(12))) == [100_000] * 12
+
+
+def begin_upload(server: LiveServer, key: str, body: bytes, length: int) -> socket.socket:
+    """Send the beginning of an upload of `length` bytes; return the connection."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    head = (
+        f"POST /api/blocks HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/vnd.epochal.blocks\r\nContent-Length: {length}\r\n\r\n"
+    )
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def test_senders_that_stop_in_the_middle_cost_nobody_else_anything(
+    start_server: Start,
+    new_key: Callable[..., str],
+    connect: Connect,
+    block: MakeBlock,
+    body_of: Callable[..., bytes],
+) -> None:
+    body = body_of(block("half", range(1000)))
+    half = body[: len(body) // 2]
+    server = start_server("--body-timeout-s", "1", "--upload-memory-bytes", str(len(body)))
+    key = new_key(server.home)
+    sender = connect(server.url, key)
+    for _ in range(20):
+        begin_upload(server, key, half, len(body)).close()
+    silent = [begin_upload(server, key, half, len(body)) for _ in range(5)]
+    answers = []
+    for connection in silent:
+        with connection:
+            answers.append(connection.recv(65536).decode())
+    after = sender.send(block("half", range(1000)))
+
+    assert [answer[:12] for answer in answers] == ["HTTP/1.1 408"] * 5
+    assert after["writers"][0]["offset"] == 100_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit changes a limit of a running process")
