@@ -9,7 +9,8 @@
     ├── RunLogError                   a run log cannot be read at all
     │   ├── NotARunLogError
     │   └── NewerRunLogError
-    ├── BlockError                    bytes that are not a block, or a newer one
+    ├── BlockError                    bytes that are not a block, or one that cannot be stored
+    │   └── DeletedRunError           its run was deleted
     ├── DamagedStoreError             a part of the stored history is not what was written
     ├── DiskFullError                 there is no room to store anything
     └── DataFolderError
@@ -86,6 +87,17 @@ class NewerRunLogError(RunLogError):
 
 class BlockError(EpochalError):
     """Bytes that are not a block, or a newer one."""
+
+
+class DeletedRunError(BlockError):
+    """A block of a run that somebody deleted."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(
+            f"The run {run} was deleted, and nothing more of it is stored.\n"
+            "Its run log is where it was. To log again, begin a run with another id."
+        )
+        self.run = run
 
 
 class DamagedStoreError(EpochalError):

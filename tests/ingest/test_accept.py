@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
-from epochal.errors import BlockError
+from epochal.errors import BlockError, DeletedRunError
+from epochal.ids import RunId
 from epochal.ingest.run_log_file import RunLogFile
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import RunLogReader
 from epochal.store.metadata import LossRecord, MetricDefinition, RunExit, run_state
+from epochal.store.metadata.tables import schema
 from epochal.wire.block import Block, Column
 from epochal.wire.build import build_block, header_frame
 
@@ -516,3 +519,66 @@ def test_without_a_sidecar_the_exit_code_decides(
     data.ingest.accept(blocks_of(log.path))
 
     assert exit_of(data)[0] == state
+
+
+def test_a_deleted_run_is_gone_and_late_blocks_do_not_bring_half_of_it_back(
+    data: DataFolder, new_log: NewLog
+) -> None:
+    log, other = new_log("r1"), new_log("r2", "writer02")
+    log.row(0, {"loss": 1.0})
+    other.row(0, {"loss": 2.0})
+    data.ingest.accept(blocks_of(log.path) + blocks_of(other.path))
+    log.row(1, {"loss": 0.5})
+
+    assert data.ingest.delete_run("local", "p", RunId("r1"))
+
+    for restart in (False, True):
+        if restart:
+            data.reopen()
+        for blocks in (blocks_of(log.path), blocks_of(log.path)[1:]):
+            for block in blocks:
+                with pytest.raises(DeletedRunError, match="r1 was deleted"):
+                    data.ingest.accept([block])
+        assert data.metadata.runs.get("local", "p", RunId("r1")) is None
+        assert data.rows("r1") == []
+    assert data.rows("r2") == [(0, {"loss": 2.0})]
+    assert not data.ingest.delete_run("local", "p", RunId("r1"))
+    other.row(1, {"loss": 3.0})
+    data.ingest.accept(rest_of(data, other.path))
+    assert len(data.rows("r2")) == 2
+
+
+def test_a_deletion_cut_short_between_the_stores_can_be_done_again(data: DataFolder, new_log: NewLog) -> None:
+    log = new_log()
+    log.row(0, {"loss": 1.0})
+    data.ingest.accept(blocks_of(log.path))
+    project = data.metadata.projects.get("local", "p", now=START)
+    assert project is not None
+    with data.stores.use(project.store_file) as store:
+        store.delete_run(RunId("r1"), for_good=True)
+    data.reopen()
+    log.row(1, {"loss": 0.5})
+
+    with pytest.raises(DeletedRunError):
+        data.ingest.accept(rest_of(data, log.path))
+
+    assert data.rows() == []
+    assert data.ingest.delete_run("local", "p", RunId("r1"))
+    assert data.metadata.runs.get("local", "p", RunId("r1")) is None
+
+
+def test_the_metadata_keeps_nothing_of_a_deleted_run(data: DataFolder, new_log: NewLog) -> None:
+    log = new_log()
+    log.write(RecordType.CONFIG, {"lr": 0.1}, [])
+    log.write(RecordType.DEFINE_METRIC, {"name": "loss", "summary": ["min"]})
+    log.row(-1, {"loss": 1.0})
+    log.row(0, {"loss": 1.0})
+    data.ingest.accept(blocks_of(log.path))
+    key = data.run().key
+
+    data.ingest.delete_run("local", "p", RunId("r1"))
+
+    with data.metadata.write() as connection:
+        for table in schema.sorted_tables:
+            if "run_key" in table.c:
+                assert connection.execute(select(table).where(table.c.run_key == key)).all() == []

@@ -43,7 +43,7 @@ def test_a_row_with_a_negative_step_is_a_loss_and_holds_nothing_up(data: DataFol
     assert (data.run().n_rows, data.run().last_step, data.run().summary) == (3, 2, {"a": 4.0})
     assert data.metadata.losses.of_run(data.run().key) == [
         LossRecord(
-            WriterId("w1"), 0, 0, "2 rows with negative steps from -3 to -1 left out: steps begin at 0"
+            WriterId("w1"), 39, 0, "2 rows with negative steps from -3 to -1 left out: steps begin at 0"
         )
     ]
 

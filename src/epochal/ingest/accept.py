@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from epochal.errors import BlockError
+from epochal.errors import BlockError, DeletedRunError
 from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
@@ -123,6 +123,7 @@ class Ingest:
         for block in blocks:
             try:
                 check_block(block)
+                block = without_negative_steps(block)
             except BlockError as error:
                 failed.setdefault(writer_of(block), error)
             if writer_of(block) not in failed:
@@ -163,6 +164,26 @@ class Ingest:
             self._save(folds)
             for fold in folds:
                 self._release(fold, list(fold.writers))
+
+    def delete_run(self, entity: str, project: str, run_id: RunId) -> bool:
+        """Delete a run for good; return whether there was one.
+
+        Answers at once whatever the run's size; its space comes back in the background.  Blocks of it that
+        come later are refused.  If this is cut short, it can be done again, and no block gets in meanwhile.
+        """
+        name = (entity, project, run_id)
+        with self._lock:
+            run = self._metadata.runs.get(entity, project, run_id, documents=())
+            if run is None:
+                return False
+            self._folds.pop(name, None)
+            # First, since it keeps later blocks out: from here on there is nothing that could come back.
+            with self._stores.use(store_file(self._project_key(entity, project))) as store:
+                store.delete_run(run_id, for_good=True)
+            with self._metadata.write() as connection:
+                self._metadata.runs.delete(connection, run.key)
+        self._changes.publish(Change(entity, project, run_id, frozenset({"run"})))
+        return True
 
     def report_loss(self, header: Header, loss: LossRecord) -> None:
         """Put damage on record that is in no block: a file beside that run log which cannot be read."""
@@ -278,6 +299,7 @@ class Ingest:
         if not is_new:
             return folds
         entity, project, _ = names[0]
+        self._refuse_deleted(name for name in names if name not in folds)
         with self._metadata.write() as connection:
             # Above every file that is there: were the metadata lost, an old file may be of any project.
             above = self._stores.highest_number()
@@ -294,6 +316,19 @@ class Ingest:
                     fold.introduce(WriterRecord(writer=block.writer, kind=block.kind, started_at=now))
             self._metadata.writers.save(connection, _changed_writers(folds.values()))
         return folds
+
+    def _refuse_deleted(self, new: Iterable[RunName]) -> None:
+        """Make sure that nothing is made in the metadata of runs that were deleted.
+
+        Raises:
+            DeletedRunError: one was.
+        """
+        for entity, project, run_id in new:
+            key = self._metadata.projects.key_of(entity, project)
+            if key is not None:
+                with self._stores.use(store_file(key)) as store:
+                    if store.is_deleted(run_id):
+                        raise DeletedRunError(run_id)
 
     def _find(self, name: RunName) -> RunFold | None:
         """Return the fold of a run that is in the metadata, up to date with the metric store."""

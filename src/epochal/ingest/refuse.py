@@ -60,7 +60,7 @@ def _loss(block: Block, refused: NDArray[np.int64]) -> Loss:
     named = f"step {low}" if low == high else f"steps from {low} to {high}"
     rows = "1 row" if refused.size == 1 else f"{refused.size} rows"
     # Which bytes these rows are is not known any more; the block's place says about where.
-    return Loss(block.first_offset, 0, f"{rows} with negative {named} left out: steps begin at 0")
+    return Loss(block.end_offset - 1, 0, f"{rows} with negative {named} left out: steps begin at 0")
 
 
 def _masked(unplaced: bytes | None, is_kept: NDArray[np.bool_]) -> bytes | None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from epochal.errors import BlockError, RunLogError
+from epochal.errors import BlockError, DeletedRunError, RunLogError
 from epochal.ids import WriterId
 from epochal.ingest.accept import Ingest
 from epochal.ingest.run_log_file import RunLogFile
@@ -146,9 +146,16 @@ class RunFolder:
         return not self._n_failures and now - self._grew_at <= LOOKS_S[0][0]
 
     def failed(self, error: Exception) -> None:
-        """Take note of trouble that may pass: it is logged once, and tried again later and later."""
+        """Take note of trouble that may pass: it is logged once, and tried again later and later.
+
+        A run that was deleted is left alone, unless it grows.
+        """
         self.begin_again()
         self._n_failures += 1
+        if isinstance(error, DeletedRunError):
+            self._unreadable |= {name: f.path.stat().st_size for name, f in self._files.items()}
+            self._complain(f"{self.path} is left alone: {error}")
+            return
         self._complain(f"{self.path} cannot be taken in: {error}; trying again")
 
     def succeeded(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from epochal.errors import BlockError
+from epochal.errors import BlockError, DeletedRunError
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
     GapError,
@@ -390,6 +390,24 @@ def test_a_deleted_run_is_gone_at_once_and_its_id_can_be_used_again(
 
     metrics.append([new_journal("r1").block([(4, 0.0, {"a": 4.0})])])
     assert series(metrics, "a") == [(4.0, 4.0)]
+
+
+def test_blocks_of_a_run_that_was_deleted_for_good_are_refused(
+    metrics: MetricStore, new_journal: type[Journal]
+) -> None:
+    journal, other = new_journal("r1"), new_journal("r2").block([(0, 0.0, {"b": 1.0})])
+    metrics.append([journal.block([(0, 0.0, {"a": 1.0})])])
+    metrics.delete_run(R1, for_good=True)
+    metrics.delete_run(R1, for_good=True)
+
+    for block in (journal.block([(1, 0.0, {"a": 2.0})]), new_journal("r1").block([(4, 0.0, {"a": 4.0})])):
+        with pytest.raises(DeletedRunError, match="The run r1 was deleted"):
+            metrics.append([other, block])
+
+    assert metrics.is_deleted(R1)
+    assert not metrics.is_deleted(RunId("r2"))
+    assert metrics.sizes() == {}
+    assert metrics.end_offset(RunId("r2"), W1) == 0
 
 
 def test_a_block_whose_arrays_do_not_fit_together_is_refused(

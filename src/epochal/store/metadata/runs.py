@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
 
 from epochal.ids import RunId
 from epochal.store.metadata.base import Database, encode, insert_missing, next_version
 from epochal.store.metadata.documents import Documents
 from epochal.store.metadata.records import Document, RunExit, RunRecord
-from epochal.store.metadata.tables import projects, runs
+from epochal.store.metadata.tables import projects, runs, schema
 
 ALL_DOCUMENTS: tuple[Document, ...] = ("config", "summary", "metadata")
 # One in_() list of a statement; below SQLite's own limit in every version.
@@ -113,6 +113,13 @@ class Runs:
         if rows:
             version = next_version(connection)
             connection.execute(_SAVE, [{**row, "version": version} for row in rows])
+
+    def delete(self, connection: Connection, run_key: int) -> None:
+        """Remove a run and all that is kept of it."""
+        for table in reversed(schema.sorted_tables):
+            if "run_key" in table.c:
+                connection.execute(delete(table).where(table.c.run_key == run_key))
+        connection.execute(delete(runs).where(runs.c.key == run_key))
 
     def _records(
         self, connection: Connection, rows: Sequence[Row[tuple[object, ...]]], kinds: Iterable[Document]

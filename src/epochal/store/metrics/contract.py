@@ -200,6 +200,7 @@ class MetricStore(Protocol):
             GapError: a block does not begin where its writer's last one ended; nothing was stored.
             BlockError: a block's arrays do not fit together, its steps are not placed, or one is negative;
                 nothing was stored.
+            DeletedRunError: a block's run was deleted for good; nothing was stored.
         """
 
     def end_offset(self, run: RunId, writer: WriterId) -> int:
@@ -371,8 +372,17 @@ class MetricStore(Protocol):
             limit: neither given, the newest ones.
         """
 
-    def delete_run(self, run: RunId) -> None:
-        """Forget the run at once; its space comes back in the background."""
+    def delete_run(self, run: RunId, *, for_good: bool = False) -> None:
+        """Forget the run at once; its space comes back in the background.
+
+        Args:
+            run: which.
+            for_good: blocks of it that come later, from a sender who does not know, are refused.  Otherwise
+                they begin a new run of that id.
+        """
+
+    def is_deleted(self, run: RunId) -> bool:
+        """Return whether a run of this id was deleted for good."""
 
     def sizes(self, runs: Sequence[RunId] | None = None) -> dict[RunId, int]:
         """Return the bytes that each of `runs` takes, those that there are; None for all.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from epochal.errors import DeletedRunError
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import GapError
 from epochal.store.metrics.embedded.blocks import check_block, is_sample, n_values
@@ -47,6 +48,7 @@ class Appender:
 
         Raises:
             GapError: it does not begin where its writer's last block ended.
+            DeletedRunError: its run was deleted.
         """
         block, body = new.block, new.body
         run = self._run(block.run_id)
@@ -88,7 +90,9 @@ class Appender:
     def _run(self, run_id: RunId) -> _Run:
         run = self._runs.get(run_id)
         if run is None:
-            self._execute("INSERT INTO runs (run_id) VALUES (?) ON CONFLICT DO NOTHING", (run_id,))
+            new = self._execute("INSERT INTO runs (run_id) VALUES (?) ON CONFLICT DO NOTHING", (run_id,))
+            if new.rowcount == 1 and is_deleted(self._connection, run_id):
+                raise DeletedRunError(run_id)
             (run_no,) = self._execute("SELECT run_no FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             run = self._runs[run_id] = _Run(run_no)
         return run
@@ -106,6 +110,12 @@ class Appender:
             ).fetchone()
             writer = self._writers[block.run_id, block.writer] = _Writer(*row)
         return writer
+
+
+def is_deleted(connection: sqlite3.Connection, run_id: RunId) -> bool:
+    """Return whether a run of this id was deleted."""
+    row = connection.execute("SELECT 1 FROM deleted_runs WHERE run_id = ?", (run_id,)).fetchone()
+    return row is not None
 
 
 class _Writer:

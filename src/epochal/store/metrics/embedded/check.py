@@ -82,7 +82,7 @@ def check_file(
                 yield Problem(kind="version", what=what)
                 return
             yield from _check_all(connection, runs, tell)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         yield Problem(kind="file", what=f"SQLite cannot read it: {error}")
 
 

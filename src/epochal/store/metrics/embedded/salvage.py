@@ -18,7 +18,12 @@ from epochal.errors import DamagedStoreError
 from epochal.store.metrics.embedded.schema import VERSION, open_file
 
 _TABLES = ("runs", "writers", "blocks", "series", "chunks", "axes")
-_KEYED_TABLES = ("console", "console_open")  # without row numbers
+# Without row numbers, and their keys.
+_KEYED_TABLES = {
+    "console": ("run_no", "sequence", "part"),
+    "console_open": ("writer_no", "stream"),
+    "deleted_runs": ("run_id",),
+}
 _MAX_NUMBER = 1 << 40
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 
@@ -138,8 +143,7 @@ def _can_read(source: sqlite3.Connection, table: str, at: int) -> bool:
 def _rows_from_both_ends(source: sqlite3.Connection, table: str) -> Iterator[Sequence[object]]:
     """Yield the rows of a table without numbers, from the first and from the last on until damage."""
     for order in ("", " DESC"):
-        key = "run_no, sequence, part" if table == "console" else "writer_no, stream"
-        by = ", ".join(f"{column}{order}" for column in key.split(", "))
+        by = ", ".join(f"{column}{order}" for column in _KEYED_TABLES[table])
         try:
             yield from source.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY {by}")
         except _UNREADABLE:

@@ -108,6 +108,14 @@ CREATE TABLE console_open (                    -- lines without an end yet
 """
 
 
+# Made where it is missing, of whatever version the file is.
+_DELETED_RUNS = """
+CREATE TABLE IF NOT EXISTS deleted_runs (      -- ids of runs deleted for good
+    run_id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID
+"""
+
+
 def open_file(path: Path) -> None:
     """Create the file with its tables if it is not there; bring one of an older version up to this one.
 
@@ -136,6 +144,7 @@ def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {tables}; PRAGMA user_version = {VERSION}; COMMIT;")
     elif version < VERSION or is_unfinished(connection):
         upgrade(connection, path.name, version, VERSION)
+    connection.execute(_DELETED_RUNS)
 
 
 def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> sqlite3.Connection:

@@ -27,7 +27,7 @@ from epochal.store.metrics.contract import (
     Stream,
     ValueSteps,
 )
-from epochal.store.metrics.embedded.appending import Appender, Incoming, incoming
+from epochal.store.metrics.embedded.appending import Appender, Incoming, incoming, is_deleted
 from epochal.store.metrics.embedded.background import Background
 from epochal.store.metrics.embedded.blocks import KeySets, TailBlock
 from epochal.store.metrics.embedded.cache import Cache
@@ -251,13 +251,20 @@ class EmbeddedMetricStore:
             row = snapshot.run(run)
             return ([], 0) if row is None else read_console(snapshot, row, after, before, limit)
 
-    def delete_run(self, run: RunId) -> None:
-        """Forget the run at once; its space comes back in the background."""
+    def delete_run(self, run: RunId, *, for_good: bool = False) -> None:
+        """Forget the run at once; its space comes back in the background.  See the contract."""
         with self._writer.now() as connection:
+            if for_good:
+                connection.execute("INSERT INTO deleted_runs VALUES (?) ON CONFLICT DO NOTHING", (run,))
             connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
         self._keys.forget()
         if self._background is not None:
             self._background.tidy_up()
+
+    def is_deleted(self, run: RunId) -> bool:
+        """Return whether a run of this id was deleted for good."""
+        with self._snapshots.open() as snapshot:
+            return is_deleted(snapshot.connection, run)
 
     def sizes(self, runs: Sequence[RunId] | None = None) -> dict[RunId, int]:
         """Return the bytes that each of `runs` takes, those that there are; None for all."""
