@@ -47,6 +47,7 @@ BENCHMARKS = {
     "ingest": Benchmark("Following run logs", ("python", "bench/ingest/watcher.py")),
     "server": Benchmark("What a server takes over HTTP", ("python", "bench/server/ingest.py")),
     "store": Benchmark("The metric store", ("python", "bench/store/metrics_store.py")),
+    "runs": Benchmark("Queries over 100,000 runs", ("python", "bench/store/runs_query.py")),
     "store-ingest": Benchmark(
         "What the metric store costs while it takes runs in", ("python", "bench/store/ingest.py")
     ),

@@ -5,6 +5,7 @@ A run without a value is in the group of those without one; null counts as none.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,10 @@ from epochal.store.metadata.fields import Column, Kind
 
 MAX_GROUP_FIELDS = 8
 MAX_AGGREGATES = 50
+# Among the kinds: those without a value are one, behind all others.
+_PLACES = np.full(256, 6, np.int64)
+_PLACES[[Kind.BOOL, Kind.NUMBER, Kind.TEXT, Kind.LIST, Kind.OBJECT]] = range(5)
+_N_PLACES = 7
 _STATISTICS = ("mean", "min", "max", "std", "median")
 
 
@@ -102,8 +107,9 @@ def list_groups(
     view = RunView(metadata, project_key, needed, now)
     slots = np.flatnonzero(matching(view, chosen))
     grouping = _group(view, fields, slots)
+    measure = functools.cache(lambda field: _Numbers(view.column(field), grouping))
     if statistic is not None and of_order is not None:
-        values = getattr(_Numbers(view.column(of_order), grouping), statistic)
+        values = getattr(measure(of_order), statistic)
     elif of_order is not None:
         values = _codes(view.column(of_order), grouping.firsts).astype(np.float64)
     else:
@@ -111,7 +117,7 @@ def list_groups(
     ordered = _ordered(values, grouping, is_descending=is_descending)
     start = _start(after)
     page = ordered[start : start + first]
-    numbers = [(name, _Numbers(view.column(name), grouping)) for name in measured]
+    numbers = [(field, measure(field)) for field in measured]
     groups = [
         (
             str(start + i + 1),
@@ -150,12 +156,14 @@ def _order(order: str, fields: list[str]) -> tuple[str | None, str | None, bool]
 
 def _group(view: RunView, fields: list[str], slots: NDArray[np.int64]) -> _Grouping:
     codes = np.zeros(slots.size, np.int64)
+    n_codes = 1
     for field in fields:
         more = _codes(view.column(field), slots)
         n_more = int(more.max(initial=0)) + 1
         # Made small again each time, so that the product stays within 64 bits.
-        codes = np.unique(codes * n_more + more, return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
+        codes = _compact(codes * n_more + more, n_codes * n_more)
+        n_codes = int(codes.max(initial=0)) + 1
+    order = _sorted_by_code(codes, n_codes)
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     return _Grouping(slots[order], starts, slots[order][starts])
 
@@ -170,10 +178,24 @@ def _codes(column: Column, slots: NDArray[np.int64]) -> NDArray[np.int64]:
     if column.has_texts:
         ranks = np.append(column.rank_texts(), np.int32(0))[column.codes[slots]]
         within = np.where((kinds == Kind.TEXT) | (kinds == Kind.LIST), ranks, within)
-    kinds = np.where(kinds <= Kind.NULL, 255, kinds).astype(np.int64)
-    within = np.where((kinds == 255) | (kinds == Kind.OBJECT), 0, within)
-    codes: NDArray[np.int64] = np.unique(kinds << 32 | within, return_inverse=True)[1]
-    return codes
+    places = _PLACES[kinds]
+    within[places >= _PLACES[Kind.OBJECT]] = 0
+    n_within = int(within.max(initial=0)) + 1
+    return _compact(places * n_within + within, _N_PLACES * n_within)
+
+
+def _compact(codes: NDArray[np.int64], n_codes: int) -> NDArray[np.int64]:
+    """Return codes without gaps, in the same order; all of `codes` are below `n_codes`."""
+    if n_codes > 4 * codes.size + 1000:
+        return np.asarray(np.unique(codes, return_inverse=True)[1], np.int64)
+    # Counted, which is ten times faster than sorted.
+    occurs = np.bincount(codes, minlength=n_codes) > 0
+    return (np.cumsum(occurs) - 1)[codes]
+
+
+def _sorted_by_code(codes: NDArray[np.int64], n_codes: int) -> NDArray[np.int64]:
+    """Return a stable order.  Of 16-bit numbers numpy makes one without comparing."""
+    return np.argsort(codes.astype(np.uint16) if n_codes < 2**16 else codes, kind="stable")
 
 
 def _ordered(values: NDArray[np.float64], grouping: _Grouping, *, is_descending: bool) -> NDArray[np.int64]:
@@ -200,7 +222,8 @@ class _Numbers:
         groups = np.repeat(np.arange(n_groups), grouping.sizes)
         is_number = (column.kinds[grouping.slots] == Kind.NUMBER) & ~np.isnan(numbers)
         numbers, groups = numbers[is_number], groups[is_number]
-        order = np.lexsort((numbers, groups))
+        order = np.argsort(numbers)
+        order = order[_sorted_by_code(groups[order], n_groups)]
         numbers, groups = numbers[order], groups[order]
         count = self.n_values = np.bincount(groups, minlength=n_groups)
         starts = np.cumsum(count) - count

@@ -90,10 +90,19 @@ def sort_runs(
         sort_keys = [SortKey(key.classes[behind], key.values[behind]) for key in sort_keys]
     order = _sorted_by_key(keys, descending=is_descending)
     for key in reversed(sort_keys):
-        order = order[np.argsort(key.values[order], kind="stable")]
+        order = order[_stable_order(key.values[order])]
         if key.classes.size and key.classes.min() != key.classes.max():
             order = order[np.argsort(key.classes[order], kind="stable")]
     return chosen[order]
+
+
+def _stable_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    # The sort that is not stable is several times faster, and as good where no two are equal.
+    order = np.argsort(values)
+    ordered = values[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(values, kind="stable")
+    return order
 
 
 def place_of(view: RunView, orders: list[Order], slot: int) -> str:

@@ -199,14 +199,19 @@ class Fields:
             total -= n_bytes
 
     def _work(self) -> None:
+        failure = ""
         while not self._is_closing.is_set():
             began = time.monotonic()
             try:
                 self._build_what_is_due()
             except _ClosingError:
                 return
-            except Exception:  # noqa: BLE001  a full disk heals, and queries are answered meanwhile
-                _log.warning("the fields of runs could not be written to %s", self._path, exc_info=True)
+            except Exception as error:  # noqa: BLE001  a full disk heals, and queries are answered meanwhile
+                if repr(error) != failure:
+                    _log.warning("the fields of runs could not be written to %s", self._path, exc_info=True)
+                failure = repr(error)
+            else:
+                failure = ""
             worked_s = time.monotonic() - began
             self._wake.clear()
             self._is_closing.wait(min(_REST_PER_BUILD * worked_s, 600.0))
