@@ -110,7 +110,7 @@ def test_every_answer_is_that_of_plain_dictionaries(
         store = EmbeddedMetricStore(
             Path(folder) / "m.db", background=False, sizes=TINY, window_bytes=window_bytes
         )
-        write(store, new_journal, oracle, history)
+        write(store, new_journal, oracle, history, asked[0])
         try:
             check_rows(store, oracle)
             check_keys(store, oracle)
@@ -128,8 +128,13 @@ def test_every_answer_is_that_of_plain_dictionaries(
 
 
 def write(
-    store: EmbeddedMetricStore, new_journal: type[Journal], oracle: Oracle, history: list[Burst]
+    store: EmbeddedMetricStore,
+    new_journal: type[Journal],
+    oracle: Oracle,
+    history: list[Burst],
+    asked: Question,
 ) -> None:
+    """Write bursts, and look at the series after each, so that what readers keep grows with it."""
     journals: dict[str, Journal] = {}
     greatest, now = 0, 0.0
     for burst in history:
@@ -143,6 +148,7 @@ def write(
         store.append([journal.block(rows)])
         if burst.compact:
             store.compact()
+        check_series(store, oracle, asked)
 
 
 def check_rows(store: EmbeddedMetricStore, oracle: Oracle) -> None:
