@@ -79,3 +79,10 @@ def test_epochal_brings_few_modules(use: str, most: int) -> None:
 @pytest.mark.parametrize("use", USES)
 def test_importing_epochal_starts_no_thread(use: str) -> None:
     assert load(use)[1] == 1
+
+
+def test_the_sidecar_begins_without_what_most_runs_never_need() -> None:
+    """It starts with every run, so that its start is a part of what a run costs."""
+    unneeded = {"traceback", "urllib3", "zstandard", "epochal.sdk.later", "epochal.wire.build"}
+
+    assert load("import epochal.sidecar.main")[0] & (unneeded | HEAVY - {"subprocess"}) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from epochal.runlog.format import Header, RecordType
-from epochal.runlog.reader import read_all
+from epochal.runlog.reader import IncompleteRunLogError, read_all
 from epochal.runlog.writer import RunLogWriter
 from epochal.sidecar.main import IDLE_S, Sidecar
 from epochal.sidecar.trainer import Trainer
@@ -70,12 +71,11 @@ def new_run(folder: Path) -> Path:
 
 
 def records(folder: Path, kind: RecordType) -> list[list[object]]:
-    return [
-        frame.record
-        for path in folder.glob("sidecar-*.runlog")
-        for frame in read_all(path)[0]
-        if frame.record[0] == kind
-    ]
+    found = []
+    for path in folder.glob("sidecar-*.runlog"):
+        with contextlib.suppress(IncompleteRunLogError):  # It has only just been made.
+            found += [frame.record for frame in read_all(path)[0] if frame.record[0] == kind]
+    return found
 
 
 def wait_for(folder: Path, kind: RecordType, n: int = 1) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from epochal import ids
 from epochal.errors import RunLogError
+from epochal.ids import generate_id
 from epochal.runlog.folder import SUFFIX
 from epochal.runlog.format import Header, RecordType
 from epochal.runlog.reader import RunLogReader
@@ -191,7 +191,7 @@ def _primary_header(folder: Path) -> Header:
 
 
 def _new_writer(folder: Path, primary: Header) -> RunLogWriter:
-    writer = _OWN_PREFIX + ids.generate_id()
+    writer = _OWN_PREFIX + generate_id()
     header = msgspec.structs.replace(
         primary,
         writer=writer,
