@@ -105,6 +105,22 @@ def test_keys_that_come_up_later_are_there_at_once(metrics: MetricStore, new_jou
     assert list(metrics.key_names(stream="system")) == []
 
 
+def test_a_damaged_block_of_one_run_does_not_take_the_keys_of_others(
+    tmp_path: Path, new_journal: type[Journal]
+) -> None:
+    store = EmbeddedMetricStore(tmp_path / "m.db", background=False)
+    for run in ("r1", "r2"):
+        store.append([new_journal(run).block([(0, 0.0, {f"of {run}": 1.0})])])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "m.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE blocks SET body = zeroblob(50) WHERE block_no = 1")
+
+    store = EmbeddedMetricStore(tmp_path / "m.db", background=False)
+    assert list(store.key_names()) == ["of r2"]
+    assert [info.key for info in store.key_infos(["of r1", "of r2"])] == ["of r2"]
+    store.close()
+
+
 def test_the_table_of_keys_says_what_the_series_say(tmp_path: Path, new_journal: type[Journal]) -> None:
     """After compactions, values of changing kinds, and deletions."""
     rng = random.Random(1)

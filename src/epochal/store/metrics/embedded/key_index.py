@@ -7,13 +7,15 @@ look at each.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 from weakref import WeakSet
 
 import msgspec
 
+from epochal.errors import DamagedStoreError
 from epochal.store.metrics.contract import KeyInfo, Stream
 from epochal.store.metrics.embedded.blocks import KeySet, Table, sheet_rows
 from epochal.store.metrics.embedded.keys import KeyStats, KeyType, list_keys, type_of_points
@@ -27,6 +29,13 @@ _TAIL_RUNS = """
 """
 
 
+class _Digest(msgspec.Struct, frozen=True):
+    """What one block says of its keys, in few objects."""
+
+    sheets: list[tuple[KeySet, KeyStats]]  # every key of the set has these figures
+    others: list[tuple[str, KeyStats]]
+
+
 class _Known(msgspec.Struct):
     """The names of one stream, and how they came to be known."""
 
@@ -34,10 +43,11 @@ class _Known(msgspec.Struct):
     last_key_no: int  # of the table
     in_blocks: set[str]  # those that the table did not have yet
     seen: WeakSet[KeySet]  # whose names are all known
+    digests: dict[int, _Digest]  # of blocks that are in no chunk, by number
 
 
 class KeyIndex:
-    """Keeps the names of one file's keys.  Thread-safe."""
+    """Keeps the names of one file's keys, and what its newest blocks say of them.  Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,42 +60,47 @@ class KeyIndex:
             self.forget()
             return KeyNames.of(info.key for info in list_keys(snapshot, None, stream))
         with self._lock:
-            known = self._known.get(stream)
-            if known is None:
-                known = self._known[stream] = _Known(KeyNames.of([]), 0, set(), WeakSet())
-            new = [*_new_in_table(snapshot, stream, known), *_new_in_blocks(snapshot, stream, known)]
+            known = self._of(stream)
+            tail = _tail(snapshot, stream, known)
+            new = [*_new_in_table(snapshot, stream, known), *_new_in_blocks(snapshot, stream, known, tail)]
             if new:
                 known.names = known.names.with_names(new)
             return known.names
+
+    def infos(self, snapshot: Snapshot, keys: Sequence[str], stream: Stream) -> list[KeyInfo]:
+        """Return what is known of each of `keys`; see `contract.MetricStore.key_infos`."""
+        if _has_deleted_runs(snapshot):
+            wanted = set(keys)
+            infos = {info.key: info for info in list_keys(snapshot, None, stream) if info.key in wanted}
+            return [infos[key] for key in keys if key in infos]
+        with self._lock:
+            tail = _tail(snapshot, stream, self._of(stream))
+        found = _in_table(snapshot, keys, stream)
+        for run, digests in tail:
+            _add_tail(found, snapshot, run, digests, keys, stream)
+        return [_info(key, *found[key]) for key in keys if key in found]
 
     def forget(self) -> None:
         """Forget all names: some of them may be gone."""
         with self._lock:
             self._known.clear()
 
+    def _of(self, stream: Stream) -> _Known:
+        known = self._known.get(stream)
+        if known is None:
+            known = self._known[stream] = _Known(KeyNames.of([]), 0, set(), WeakSet(), {})
+        return known
 
-def key_infos(snapshot: Snapshot, keys: Sequence[str], stream: Stream) -> list[KeyInfo]:
-    """Return what is known of each of `keys`; see `contract.MetricStore.key_infos`."""
-    if _has_deleted_runs(snapshot):
-        wanted = set(keys)
-        infos = {info.key: info for info in list_keys(snapshot, None, stream) if info.key in wanted}
-        return [infos[key] for key in keys if key in infos]
-    found = _in_table(snapshot, keys, stream)
-    for run in _tail_runs(snapshot):
-        _add_tail(found, snapshot, run, keys, stream)
-    return [
-        KeyInfo(
-            key=key,
-            type=stats.type,
-            count=stats.count,
-            n_runs=n_runs,
-            first_step=stats.first_step,
-            last_step=stats.last_step,
-        )
-        for key in keys
-        if key in found
-        for stats, n_runs in [found[key]]
-    ]
+
+def _info(key: str, stats: KeyStats, n_runs: int) -> KeyInfo:
+    return KeyInfo(
+        key=key,
+        type=stats.type,
+        count=stats.count,
+        n_runs=n_runs,
+        first_step=stats.first_step,
+        last_step=stats.last_step,
+    )
 
 
 _Found = dict[str, tuple[KeyStats, int]]  # figures, runs
@@ -96,9 +111,41 @@ def _has_deleted_runs(snapshot: Snapshot) -> bool:
     return row is not None
 
 
-def _tail_runs(snapshot: Snapshot) -> list[RunRow]:
-    runs = [snapshot.run_numbered(run_no) for (run_no,) in snapshot.connection.execute(_TAIL_RUNS).fetchall()]
-    return [run for run in runs if run is not None]
+_Tail = list[tuple[RunRow, list[tuple[int, _Digest]]]]
+
+
+def _tail(snapshot: Snapshot, stream: Stream, known: _Known) -> _Tail:
+    """Return what blocks that are in no chunk say, run by run; each block is decoded once, and not kept."""
+    tail: _Tail = []
+    digests: dict[int, _Digest] = {}
+    for (run_no,) in snapshot.connection.execute(_TAIL_RUNS).fetchall():
+        run = snapshot.run_numbered(run_no)
+        if run is None:
+            continue
+        numbers = snapshot.tail_numbers(run)
+        # One damaged run must not take the project's list with it; its own queries tell of it.
+        with contextlib.suppress(DamagedStoreError):
+            for number in numbers:
+                digests[number] = known.digests.get(number) or _digest(snapshot.block(number).table(stream))
+        tail.append((run, [(number, digests[number]) for number in numbers if number in digests]))
+    known.digests = digests
+    return tail
+
+
+def _digest(table: Table) -> _Digest:
+    sheets = []
+    for sheet in table.sheets:
+        steps = table.steps[sheet_rows(table, sheet)]
+        if steps.size:
+            stats = KeyStats("number", steps.size, int(steps.min()), int(steps.max()), set())
+            sheets.append((sheet.keys, stats))
+    others = []
+    for key in table.others:
+        for _, points in table.other_points(key):
+            if len(points):
+                first, last = int(points.steps.min()), int(points.steps.max())
+                others.append((key, KeyStats(type_of_points(points), len(points), first, last, set())))
+    return _Digest(sheets, others)
 
 
 def _new_in_table(snapshot: Snapshot, stream: Stream, known: _Known) -> list[str]:
@@ -114,16 +161,14 @@ def _new_in_table(snapshot: Snapshot, stream: Stream, known: _Known) -> list[str
     return new
 
 
-def _new_in_blocks(snapshot: Snapshot, stream: Stream, known: _Known) -> list[str]:
+def _new_in_blocks(snapshot: Snapshot, stream: Stream, known: _Known, tail: _Tail) -> list[str]:
     candidates: dict[str, None] = {}
-    for run in _tail_runs(snapshot):
-        for _, block in snapshot.numbered_tail(run):
-            table = block.table(stream)
-            candidates.update(dict.fromkeys(table.others))
-            for sheet in table.sheets:
-                if sheet.keys not in known.seen:
-                    known.seen.add(sheet.keys)
-                    candidates.update(dict.fromkeys(sheet.keys.names))
+    for digest in (digest for _, digests in tail for _, digest in digests):
+        candidates.update(dict.fromkeys(key for key, _ in digest.others))
+        for keys, _ in digest.sheets:
+            if keys not in known.seen:
+                known.seen.add(keys)
+                candidates.update(dict.fromkeys(keys.names))
     names = [name for name in candidates if name not in known.in_blocks]
     in_table = _in_table(snapshot, names, stream) if names else {}
     new = [name for name in names if name not in in_table]
@@ -143,70 +188,56 @@ def _in_table(snapshot: Snapshot, keys: Sequence[str], stream: Stream) -> _Found
     }
 
 
-def _add_tail(found: _Found, snapshot: Snapshot, run: RunRow, keys: Sequence[str], stream: Stream) -> None:
+def _add_tail(
+    found: _Found,
+    snapshot: Snapshot,
+    run: RunRow,
+    digests: Sequence[tuple[int, _Digest]],
+    keys: Sequence[str],
+    stream: Stream,
+) -> None:
     """Add what a run has in blocks beyond its chunks."""
-    tail: dict[str, KeyStats] = {}
     rows = snapshot.connection.execute(
         "SELECT key, max(through), max(n_points) FROM series WHERE run_no = ? AND stream = ? "
         "AND kind IN (1, 2) AND key IN (SELECT value FROM json_each(?)) GROUP BY key",
         (run.run_no, STREAM_NUMBERS[stream], msgspec.json.encode(list(keys)).decode()),
     ).fetchall()
+    # A pass of the compactor has some keys in chunks before it has all.
     through = {key: number for key, number, _ in rows if number > run.through}
-    for stats in _of_blocks(snapshot, run, keys, stream, through):
-        key, new = stats
+    tail: dict[str, KeyStats] = {}
+    for key, stats in _of_digests(digests, keys, through):
         if key in tail:
-            tail[key].merge(new)
+            tail[key].merge(stats)
         else:
-            tail[key] = new
+            tail[key] = _copy(stats)
     has_points = {key for key, _, n_points in rows if n_points}
-    for key, new in tail.items():
+    for key, stats in tail.items():
         if key in found:
             known, n_runs = found[key]
-            known.merge(new)
+            known.merge(stats)
             found[key] = known, n_runs + (key not in has_points)
         else:
-            found[key] = new, 1
+            found[key] = stats, 1
 
 
-def _of_blocks(
-    snapshot: Snapshot, run: RunRow, keys: Sequence[str], stream: Stream, through: dict[str, int]
+def _of_digests(
+    digests: Sequence[tuple[int, _Digest]], keys: Sequence[str], through: dict[str, int]
 ) -> Iterator[tuple[str, KeyStats]]:
-    """Yield what blocks say of `keys`, those of the same keys together."""
+    """Yield what blocks say of `keys`; blocks of the same keys are taken together where that is right."""
     together: dict[int, tuple[KeySet, KeyStats]] = {}
-    for block_no, block in snapshot.numbered_tail(run):
-        table = block.table(stream)
-        for sheet in table.sheets:
-            steps = table.steps[sheet_rows(table, sheet)]
-            if not steps.size:
-                continue
-            stats = KeyStats("number", steps.size, int(steps.min()), int(steps.max()), set())
+    asked = set(keys)
+    for number, digest in digests:
+        for names, stats in digest.sheets:
             if through:
-                yield from _of_each(sheet.keys, stats, keys, block_no, through)
-            elif id(sheet.keys) in together:
-                together[id(sheet.keys)][1].merge(stats)
+                yield from ((k, stats) for k in keys if k in names.at and number > through.get(k, 0))
+            elif id(names) in together:
+                together[id(names)][1].merge(stats)
             else:
-                together[id(sheet.keys)] = sheet.keys, stats
-        yield from _of_others(table, keys, block_no, through)
+                together[id(names)] = names, _copy(stats)
+        yield from ((k, stats) for k, stats in digest.others if k in asked and number > through.get(k, 0))
     for names, stats in together.values():
-        yield from _of_each(names, stats, keys, 0, {})
+        yield from ((key, stats) for key in keys if key in names.at)
 
 
-def _of_each(
-    names: KeySet, stats: KeyStats, keys: Iterable[str], block_no: int, through: dict[str, int]
-) -> Iterator[tuple[str, KeyStats]]:
-    for key in keys:
-        # A pass of the compactor has some keys in chunks before it has all.
-        if key in names.at and block_no > through.get(key, -1):
-            yield key, KeyStats(stats.type, stats.count, stats.first_step, stats.last_step, set())
-
-
-def _of_others(
-    table: Table, keys: Iterable[str], block_no: int, through: dict[str, int]
-) -> Iterator[tuple[str, KeyStats]]:
-    for key in keys if table.others else ():
-        if key in table.others and block_no > through.get(key, 0):
-            for _, points in table.other_points(key):
-                if len(points):
-                    steps = points.steps
-                    first, last = int(steps.min()), int(steps.max())
-                    yield key, KeyStats(type_of_points(points), len(points), first, last, set())
+def _copy(stats: KeyStats) -> KeyStats:
+    return KeyStats(stats.type, stats.count, stats.first_step, stats.last_step, set())

@@ -37,7 +37,7 @@ from epochal.store.metrics.embedded.compactor import Compactor
 from epochal.store.metrics.embedded.console import read_console
 from epochal.store.metrics.embedded.groups import read_groups
 from epochal.store.metrics.embedded.history import step_range
-from epochal.store.metrics.embedded.key_index import KeyIndex, key_infos
+from epochal.store.metrics.embedded.key_index import KeyIndex
 from epochal.store.metrics.embedded.keys import list_keys
 from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
@@ -241,7 +241,7 @@ class EmbeddedMetricStore:
     def key_infos(self, keys: Sequence[str], *, stream: Stream = "history") -> list[KeyInfo]:
         """Return what all runs together have of each of `keys`.  See the contract."""
         with self._snapshots.open() as snapshot:
-            return key_infos(snapshot, keys, stream)
+            return self._keys.infos(snapshot, keys, stream)
 
     def console(
         self, run: RunId, *, after: int | None = None, before: int | None = None, limit: int = 1000
