@@ -303,6 +303,23 @@ def test_the_thread_writes_what_is_due(metadata: Metadata, monkeypatch: pytest.M
     assert n_parts == 1
 
 
+def test_a_few_runs_with_very_many_fields_are_written_too(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_module, "MAX_CHANGED_BYTES", 10_000)
+    put(metadata, 0, 5, summary={f"k{i}": float(i) for i in range(1000)})
+    metadata.fields.start()
+
+    deadline = time.monotonic() + 60
+    n_parts = 0
+    while n_parts == 0 and time.monotonic() < deadline:
+        assert len(numbers(metadata, "summary.k999")) == 5
+        with closing(sqlite3.connect(metadata.path.with_name("fields.db"), timeout=30)) as connection:
+            n_parts = connection.execute("SELECT count(*) FROM parts").fetchone()[0]
+        time.sleep(0.05)
+    assert n_parts == 1
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -51,6 +51,7 @@ class Fields:
         self._lock = threading.Lock()
         self._file: PartFile | None = None
         self._is_damaged = False
+        self._due: set[int] = set()  # projects of which too much has changed to be held in memory
         self._tables: OrderedDict[int, RunTable] = OrderedDict()
         self._builds = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -138,6 +139,7 @@ class Fields:
                     self._distrust(error)
                     continue
             if table.is_full or table.is_behind:
+                self._due.add(project)
                 self._wake.set()
             if table.is_overfull:
                 self._drop(project, table)
@@ -222,13 +224,14 @@ class Fields:
             self._remove_damaged()
         file = self._open_file()
         with self._database.read() as connection, file.read() as reading:
-            due = [
+            due = {
                 project
                 for project in source.project_keys(connection)
                 if source.count_changed(connection, project, part_file.version_of(reading, project))
                 > MAX_CHANGED_RUNS
-            ]
-        for project in due:
+            }
+        for project in sorted(due | set(self._due)):
+            self._due.discard(project)
             self.build(project, pause=self._pause)
 
     def _pause(self, worked_s: float) -> None:

@@ -38,7 +38,7 @@ from epochal.store.metadata.fields.part_file import PartFile
 
 # So many changed runs are held in memory; when there are more, the parts are due.
 MAX_CHANGED_RUNS = 2048
-MAX_CHANGED_BYTES = 8 * 2**20
+MAX_CHANGED_BYTES = 16 * 2**20
 # A document above this is kept as its fields, cut to what the index knows of them.
 _LARGE_DOCUMENT_BYTES = 64 * 2**10
 _ROW_BYTES = 500
