@@ -48,6 +48,15 @@ def test_a_row_with_a_negative_step_is_a_loss_and_holds_nothing_up(data: DataFol
     ]
 
 
+def test_a_negative_step_that_comes_over_http_holds_nothing_up_either(data: DataFolder) -> None:
+    block = block_of([(0, {"a": 1.0}), (-3, {"a": 2.0}), (1, {"a": 3.0})])
+
+    (outcome,) = data.ingest.accept_each([block]).values()
+
+    assert (outcome.offset, outcome.error) == (block.end_offset, None)
+    assert data.rows() == [(0, {"a": 1.0}), (1, {"a": 3.0})]
+
+
 def test_the_loss_is_told_once_however_often_the_block_is_sent(data: DataFolder) -> None:
     block = block_of([(-7, {"a": 1.0})])
     for _ in range(3):
