@@ -30,6 +30,7 @@ _HEADS_A_PAGE = 256
 _SERIES = (
     "series_no, through, type, n_points, first_step, last_step, min_time, max_time, is_time_sorted, top_level"
 )
+_NAMED = ", ".join(f"t.{column}" for column in ("run_no", "stream", "kind", "key", *_SERIES.split(", ")))
 
 
 class ChunkSizes(msgspec.Struct, frozen=True):
@@ -89,23 +90,34 @@ class Chunks:
 
     def series(self, run_no: int, stream: int, kind: int, key: str) -> SeriesRow | None:
         """Return the series, or None if nothing of it is in chunks."""
-        row = self._execute(
-            f"SELECT {_SERIES} FROM series WHERE run_no = ? AND stream = ? AND kind = ? AND key = ?",
-            (run_no, stream, kind, key),
-        ).fetchone()
-        return None if row is None else SeriesRow(*row)
+        return self._named(run_no, stream, (kind,), key).get(kind)
 
     def numbers_and_others(
         self, run_no: int, stream: int, key: str
     ) -> tuple[SeriesRow | None, SeriesRow | None]:
         """Return the series of a key's numbers and that of its other values, None if nothing is in chunks."""
-        rows = self._execute(
-            f"SELECT kind, {_SERIES} FROM series "
-            "WHERE run_no = ? AND stream = ? AND kind IN (?, ?) AND key = ?",
-            (run_no, stream, NUMBERS, OTHERS, key),
-        )
-        found = {kind: SeriesRow(*row) for kind, *row in rows}
+        found = self._named(run_no, stream, (NUMBERS, OTHERS), key)
         return found.get(NUMBERS), found.get(OTHERS)
+
+    def _named(self, run_no: int, stream: int, kinds: tuple[int, ...], key: str) -> dict[int, SeriesRow]:
+        """Return the series of a key by kind.
+
+        The index is asked for their numbers only, and every row says itself whose it is: a damaged index must
+        not give one key's numbers to another.
+        """
+        places = ", ".join("?" * len(kinds))
+        rows = self._execute(
+            f"SELECT {_NAMED} FROM series AS found CROSS JOIN series AS t ON t.series_no = found.series_no "
+            f"WHERE found.run_no = ? AND found.stream = ? AND found.kind IN ({places}) AND found.key = ?",
+            (run_no, stream, *kinds, key),
+        )
+        found = {}
+        for row in rows:
+            series = SeriesRow(*row[4:])
+            if (row[0], row[1], row[3]) != (run_no, stream, key) or row[2] not in kinds:
+                raise DamagedStoreError(f"an index gives the series {series.series_no} to another key")
+            found[row[2]] = series
+        return found
 
     def series_of_run(self, run_no: int, stream: int) -> dict[tuple[int, str], SeriesRow]:
         """Return every series of a run by (kind, key)."""
