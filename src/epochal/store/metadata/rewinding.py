@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, delete, select, update
 
+from epochal.store.metadata.base import next_version
 from epochal.store.metadata.tables import documents, losses, runs, writers
 
 DAMAGED = "damaged in the store"  # ends the reason of every loss that the store itself is to blame for
@@ -40,4 +41,5 @@ def go_back(connection: Connection, run_key: int, offsets: Mapping[str, int]) ->
 
 def set_counts(connection: Connection, run_key: int, *, n_rows: int, last_step: int | None) -> None:
     """Say how many rows a run has, and up to which step."""
-    connection.execute(update(runs).where(runs.c.key == run_key).values(n_rows=n_rows, last_step=last_step))
+    counted = {"n_rows": n_rows, "last_step": last_step, "version": next_version(connection)}
+    connection.execute(update(runs).where(runs.c.key == run_key).values(counted))

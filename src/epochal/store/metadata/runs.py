@@ -116,6 +116,7 @@ class Runs:
 
     def delete(self, connection: Connection, run_key: int) -> None:
         """Remove a run and all that is kept of it."""
+        next_version(connection)  # nobody is left to have it, but it tells that something changed
         for table in reversed(schema.sorted_tables):
             if "run_key" in table.c:
                 connection.execute(delete(table).where(table.c.run_key == run_key))

@@ -24,6 +24,7 @@ from epochal.store.metadata.documents import StoredDocument
 from epochal.store.metadata.fields import Kind
 from epochal.store.metadata.fields import build as build_module
 from epochal.store.metadata.fields import table as table_module
+from epochal.store.metadata.rewinding import set_counts
 
 NOW = 1_700_000_000.0
 
@@ -142,6 +143,32 @@ def test_projects_do_not_see_each_others_runs(metadata: Metadata) -> None:
     assert len(numbers(metadata, "config.i", 1)) == 3
     assert len(numbers(metadata, "config.i", 2)) == 2
     assert numbers(metadata, "config.i", 77) == {}
+
+
+@pytest.mark.parametrize("is_in_parts", [False, True])
+def test_a_run_that_was_deleted_is_gone_from_columns_in_memory(metadata: Metadata, is_in_parts: bool) -> None:
+    keys = put(metadata, 0, 5)
+    if is_in_parts:
+        build(metadata)
+    assert len(numbers(metadata, "config.i")) == 5
+
+    with metadata.write() as connection:
+        metadata.runs.delete(connection, keys[2])
+
+    assert numbers(metadata, "config.i") == {keys[0]: 0, keys[1]: 1, keys[3]: 3, keys[4]: 4}
+    (info,) = metadata.fields.listing(1, lambda _: ["config.i"])
+    assert info.n_runs == 4
+
+
+def test_counts_that_a_repair_sets_show_in_columns_in_memory(metadata: Metadata) -> None:
+    (key,) = put(metadata, 0, 1)
+    assert numbers(metadata, "run.n_rows") == {key: 0}
+
+    with metadata.write() as connection:
+        set_counts(connection, key, n_rows=7, last_step=6)
+
+    assert numbers(metadata, "run.n_rows") == {key: 7}
+    assert numbers(metadata, "run.last_step") == {key: 6}
 
 
 def test_a_file_that_is_damaged_or_of_another_store_is_made_again(tmp_path: Path) -> None:
