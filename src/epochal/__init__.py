@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from epochal.errors import UnsupportedError as UnsupportedError
     from epochal.errors import UsageError as UsageError
     from epochal.sdk.alert_level import AlertLevel as AlertLevel
+    from epochal.sdk.api import alert as alert
     from epochal.sdk.api import define_metric as define_metric
     from epochal.sdk.api import finish as finish
     from epochal.sdk.api import log as log
@@ -57,7 +58,7 @@ _WHERE: dict[str, tuple[str, str]] = {
         for module, names in {
             "errors": "AuthenticationError CommError ConfigError UnsupportedError UsageError",
             "sdk.alert_level": "AlertLevel",
-            "sdk.api": "define_metric finish log mark_preempting save",
+            "sdk.api": "alert define_metric finish log mark_preempting save",
             "sdk.attach": "attach",
             "sdk.config": "Config",
             "sdk.histogram": "Histogram",

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from epochal.ids import RunId, WriterId
+from epochal.ingest.alerts import said_alert
 from epochal.ingest.placing import Span, remember
 from epochal.ingest.sessions import Witness, end_of
 from epochal.ingest.steps import StepSet
@@ -22,7 +23,7 @@ from epochal.runlog.format import RecordType
 from epochal.runlog.summary import SummaryFold
 from epochal.store.metadata.definitions import SaidDefinition
 from epochal.store.metadata.documents import StoredDocument
-from epochal.store.metadata.records import LossRecord, MetricDefinition, RunRecord, WriterRecord
+from epochal.store.metadata.records import LossRecord, MetricDefinition, NewAlert, RunRecord, WriterRecord
 from epochal.wire.block import Block
 from epochal.wire.change import ChangedPart
 
@@ -35,6 +36,7 @@ _PARTS: dict[int, ChangedPart] = {
     RecordType.DEFINE_METRIC: "run",
     RecordType.CONSOLE: "console",
     RecordType.SYSTEM: "system",
+    RecordType.ALERT: "alerts",
     RecordType.ATTRIBUTES: "run",
     RecordType.EXIT: "run",
     RecordType.METADATA: "run",
@@ -91,6 +93,7 @@ class RunFold:
         self.changed_writers: set[WriterId] = set()
         self.changed_definitions: set[str] = set()
         self.new_losses: list[LossRecord] = []
+        self.new_alerts: list[NewAlert] = []
         self._what: set[ChangedPart] = set()
 
     @property
@@ -176,6 +179,10 @@ class RunFold:
             for name in self.changed_definitions
         ]
 
+    def take_alerts(self) -> list[tuple[int, int, NewAlert]]:
+        """Return the new alerts, each with the keys of project and run."""
+        return [(self.project_key, self.run.key, alert) for alert in self.new_alerts]
+
     def changed_writer_records(self) -> list[WriterRecord]:
         """Return the writers that changed."""
         return [self.writers[name].record for name in sorted(self.changed_writers)]
@@ -192,6 +199,7 @@ class RunFold:
         self.changed_writers = set()
         self.changed_definitions = set()
         self.new_losses = []
+        self.new_alerts = []
 
     def take_news(self) -> frozenset[ChangedPart]:
         """Return what changed since this was asked last."""
@@ -243,6 +251,8 @@ class RunFold:
             case RecordType.METADATA:
                 self._metadata |= said
                 self.changed_documents.add("metadata")
+            case RecordType.ALERT:
+                self.new_alerts.append(said_alert(writer.record.writer, record))
             case RecordType.LOST:
                 self._lose_records(writer.record.writer, said)
 

@@ -30,6 +30,7 @@ class RecordType(IntEnum):
     CONSOLE = 5
     SYSTEM = 6
     FILE = 7
+    ALERT = 9
     ATTRIBUTES = 10
     EXIT = 11
     METADATA = 12

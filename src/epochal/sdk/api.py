@@ -76,6 +76,11 @@ def save(*args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401  those of Run.
     return current("epochal.save()").save(*args, **kwargs)
 
 
+def alert(title: str, text: str = "", level: object = None, wait_duration: object = None) -> None:
+    """Call for attention from the current run: `Run.alert`."""
+    current("epochal.alert()").alert(title, text, level, wait_duration)
+
+
 def mark_preempting() -> None:
     """Say that this process is about to be taken away: `Run.mark_preempting`."""
     current("epochal.mark_preempting()").mark_preempting()

@@ -37,7 +37,6 @@ MODULE_NAMES = {
     "restore": "fetching files of runs",
     "watch": "watching gradients and parameters",
     "unwatch": "watching gradients and parameters",
-    "alert": "alerts",
     "log_artifact": "artifacts",
     "use_artifact": "artifacts",
     "log_model": "model artifacts",
@@ -129,12 +128,6 @@ def module_name(name: str) -> object:
 
 class LaterRunMethods:
     """The methods of a run that this version does not bring."""
-
-    def alert(self, title: str, text: str = "", level: object = None, wait_duration: object = None) -> None:
-        """Not in this version: send an alert.  Its text goes to the terminal."""
-        del level, wait_duration
-        say_later("run.alert", "sending alerts")
-        terminal.warn(f"Alert: {title}: {text}" if text else f"Alert: {title}")
 
     def watch(self, models: object, *args: object, **kwargs: object) -> None:
         """Not in this version: log gradients and parameters."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from epochal.sdk.run import Run
 
 # Looked up in the package itself while a run is live, so that `wandb.log` is the run's own method.
-_RUN_METHODS = ("log", "define_metric", "save", "mark_preempting")
+_RUN_METHODS = ("log", "define_metric", "save", "mark_preempting", "alert")
 
 
 class ProcessState:

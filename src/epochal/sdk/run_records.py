@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from epochal.runlog.format import RecordType
+from epochal.sdk.alerts import Throttle, alert_level, fitting, wait_seconds
 from epochal.sdk.limits import MAX_CONFIG_BYTES
 from epochal.sdk.media.base import MediaFolder
 from epochal.sdk.metric import DefinesMetrics, Metric
@@ -36,6 +37,7 @@ class RunRecords(DefinesMetrics, RowLog):
         self._is_finished = False
         self._step_sync = StepSync()
         self._said = Said()
+        self._alerts = Throttle()
         self._log: Log = session.open_log("primary" if is_primary else "secondary", self._checkpoint)
         is_placed = is_primary and session.identity.mode != "shared"
         super().__init__(
@@ -52,6 +54,29 @@ class RunRecords(DefinesMetrics, RowLog):
     def _record(self, kind: RecordType, *items: object) -> None:
         """Write a record that is not a row."""
         self._append(encode((int(kind), time.time(), *items)))
+
+    def alert(self, title: str, text: str = "", level: object = None, wait_duration: object = None) -> None:
+        """Call for attention: the alert is shown with the run, and sent to the project's channels.
+
+        Never waits for anything.  It is in the run log when this returns.
+
+        Args:
+            title: what happened, up to 64 characters; a longer one is cut here and goes on in the text.
+            text: the rest.
+            level: INFO (also by default), WARN or ERROR, as an `AlertLevel` or its name.
+            wait_duration: an alert of the same title is left out for so long, a timedelta or seconds; 60 s
+                by default.
+
+        Raises:
+            ValueError: the level or the wait is none.
+        """
+        level, wait_s = alert_level(level), wait_seconds(wait_duration)
+        if self._is_finished:
+            self._say_it_is_late("alerts")
+        elif self._alerts.lets_through(str(title), wait_s):
+            title, text = fitting(title, text)
+            said = {"title": title, "text": text, "level": level.value, "wait_s": wait_s}
+            self._record(RecordType.ALERT, said)
 
     def _record_config(self, values: dict[str, object], deleted: list[str]) -> None:
         if self._is_finished:

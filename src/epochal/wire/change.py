@@ -8,7 +8,7 @@ import msgspec
 
 from epochal.ids import RunId
 
-ChangedPart = Literal["history", "system", "console", "summary", "run", "keys"]
+ChangedPart = Literal["history", "system", "console", "summary", "run", "keys", "alerts"]
 
 
 class Change(msgspec.Struct, frozen=True):

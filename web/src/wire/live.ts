@@ -1,6 +1,6 @@
 /** The server's stream of changes, as an object that says what changed and whether it is connected. */
 
-export type Changed = "history" | "system" | "console" | "summary" | "run" | "keys";
+export type Changed = "history" | "system" | "console" | "summary" | "run" | "keys" | "alerts";
 
 /** What one run has new. */
 export interface Change {

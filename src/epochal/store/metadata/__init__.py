@@ -1,6 +1,7 @@
 """Everything that is a record and not history: projects, runs, writers, and what is known about them."""
 
 from epochal.store.metadata.database import Metadata as Metadata
+from epochal.store.metadata.records import AlertRecord as AlertRecord
 from epochal.store.metadata.records import ApiKeyRecord as ApiKeyRecord
 from epochal.store.metadata.records import LossRecord as LossRecord
 from epochal.store.metadata.records import MetricDefinition as MetricDefinition

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from epochal.base.sqlite_errors import meaning
 from epochal.errors import DataFolderError
 from epochal.store.metadata import migrate
+from epochal.store.metadata.alerts import Alerts
 from epochal.store.metadata.api_keys import ApiKeys
 from epochal.store.metadata.definitions import Definitions
 from epochal.store.metadata.documents import Documents
@@ -60,6 +61,7 @@ class Metadata:
         self.documents = Documents(self)
         self.definitions = Definitions(self)
         self.losses = Losses(self)
+        self.alerts = Alerts(self)
         self.fields = Fields(self, path.with_name("fields.db"))
         self.writers = Writers(self)
         self.users = Users(self)

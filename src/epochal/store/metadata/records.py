@@ -11,6 +11,7 @@ from epochal.ids import RunId, WriterId
 RunState = Literal["running", "silent", "finished", "failed", "killed", "crashed", "preempted"]
 Role = Literal["read", "write", "admin"]  # each may do what those before it may
 WriterKind = Literal["primary", "secondary", "sidecar"]
+AlertLevel = Literal["INFO", "WARN", "ERROR"]
 Document = Literal["config", "summary", "metadata"]
 
 END_STATES: tuple[RunState, ...] = ("finished", "failed", "killed", "crashed", "preempted")
@@ -59,6 +60,33 @@ class LossRecord(msgspec.Struct, frozen=True):
     offset: int
     n_bytes: int
     reason: str
+
+
+class NewAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert as it is said, before it is kept."""
+
+    source: str  # the writer, or `rule:` and the rule's number
+    place: int  # with run and source: what it is known again by
+    created_at: float
+    level: AlertLevel
+    title: str
+    text: str
+    wait_s: float = 0.0  # for so long nobody is told again of an alert of this title and run
+
+
+class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that is kept."""
+
+    key: int  # never reused; later ones are higher
+    entity: str
+    project: str
+    run_id: RunId
+    run_name: str
+    source: str
+    created_at: float
+    level: AlertLevel
+    title: str
+    text: str
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

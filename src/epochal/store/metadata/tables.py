@@ -112,6 +112,25 @@ losses = Table(
 )
 
 
+# What a script called for attention with, or a rule of the project did.
+alerts = Table(
+    "alerts",
+    schema,
+    Column("key", Integer, primary_key=True, autoincrement=True),
+    Column("project_key", Integer, ForeignKey("projects.key"), nullable=False),
+    Column("run_key", Integer, ForeignKey("runs.key"), nullable=False),
+    Column("source", Text, nullable=False),  # the writer, or `rule:` and the rule's number
+    Column("place", BigInteger, nullable=False),  # of a record a digest, of a rule 0: the same is there once
+    Column("created_at", Float, nullable=False),  # when it was said
+    Column("level", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    UniqueConstraint("run_key", "source", "place"),
+    Index(None, "project_key", "key"),
+    sqlite_autoincrement=True,  # a cursor into the list never comes to mean another alert
+)
+
+
 def _definition(owner: str, target: str) -> list[Column[object]]:
     return [
         Column(owner, Integer, ForeignKey(target), primary_key=True),
