@@ -38,7 +38,7 @@ BENCHMARKS = {
     ),
     "server-kill": Benchmark(
         "Two hundred SIGKILLs of a server: every acknowledged row is there, once, in sound files",
-        ("python", "bench/store/kills.py"),
+        ("python", "bench/store/server_kills.py"),
     ),
     "server-mode": Benchmark(
         "What a server costs the training that is sent to it", ("python", "bench/sdk/server_mode.py")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from metrics_store import blocks_of  # type: ignore[import-not-found]
+from metrics_store import blocks_of
 from numpy.typing import NDArray
 
 from epochal.ids import RunId, WriterId

@@ -84,7 +84,7 @@ def rate(path: Path, name: str, n_keys: int, n_rows: int, rows_a_block: int) -> 
         copy_s.append(timed(lambda values=values: values.copy()))  # type: ignore[misc]
     per_block = n_keys * rows_a_block
     compaction = cpu_timed(store.compact)
-    planes = np.ascontiguousarray(values.astype(np.float32)).view(np.uint8)
+    planes = values.astype(np.float32).tobytes()
     times = max(1, n_rows // rows_a_block)
     floor = timed(lambda: [zstandard.ZstdCompressor(level=1).compress(planes) for _ in range(times)])
     line(
@@ -234,9 +234,8 @@ def file_bytes(path: Path, name: str, values: Floats, dtype: type[np.float32] | 
     with sqlite3.connect(path) as connection:
         connection.execute("VACUUM")
     connection.close()
-    raw = np.ascontiguousarray(
-        np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(-1, dtype().itemsize).T
-    )
+    planes = np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(-1, dtype().itemsize).T
+    raw = planes.tobytes()
     floor = len(zstandard.ZstdCompressor(level=1).compress(raw))
     line(name, f"{path.stat().st_size / values.size:.2f}", f"{floor / values.size:.2f}")
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from epochal.ids import RunId
 from epochal.store.metadata import Metadata, RunRecord
+from epochal.store.metadata.records import RunState
 
 NOW = 1_800_000_000.0
 MODELS = ("resnet18", "resnet50", "vit-b", "vit-l", "convnext", "mixer", "deit", "swin")
+END_STATES: tuple[RunState, ...] = ("finished", "failed", "crashed", "killed")
 _AT_ONCE = 2_000
 
 
@@ -78,7 +80,7 @@ def _record(key: int, run_id: RunId, i: int, rng: random.Random) -> RunRecord:
         name=f"{rng.choice(MODELS)}-{rng.choice(['brave', 'calm', 'keen', 'wild'])}-otter-{i}",
         created_at=created_at,
         heartbeat_at=created_at + rng.uniform(100, 50_000),
-        end_state=rng.choices(["finished", "failed", "crashed", "killed"], [8, 1, 1, 1])[0],
+        end_state=rng.choices(END_STATES, [8, 1, 1, 1])[0],
         ended_at=created_at + 60_000,
         tags=tuple(rng.sample(["best", "baseline", "debug", "paper", "sweep"], rng.randrange(3))),
         group=f"group-{i // 100}",

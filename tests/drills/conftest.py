@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -193,16 +192,3 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Training]]:
     yield start
     for training in started:
         training.stop()
-
-
-@pytest.fixture
-def no_ignored_signals() -> Iterator[None]:
-    """Give children the default for the signals that a test runner may have been started without."""
-    names = (signal.SIGHUP, signal.SIGINT)
-    before = {
-        n: signal.signal(n, signal.default_int_handler if n == signal.SIGINT else signal.SIG_DFL)
-        for n in names
-    }
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -96,7 +96,6 @@ def test_an_uncaught_exception_is_recorded_with_its_traceback(train: Start) -> N
         (signal.SIGBUS, "crashed"),
     ],
 )
-@pytest.mark.usefixtures("no_ignored_signals")
 def test_a_signal_is_recorded_and_the_rows_survive(train: Start, number: signal.Signals, state: str) -> None:
     training = train(SLEEP)
     training.read_line()
@@ -111,7 +110,6 @@ def test_a_signal_is_recorded_and_the_rows_survive(train: Start, number: signal.
 
 
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.usefixtures("no_ignored_signals")
 def test_ctrl_c_is_a_failure_with_code_255(train: Start, times: int) -> None:
     # Ready only inside the try: the signal may come while that is still being printed.  The second one comes
     # while the program cleans up after the first.

@@ -1,6 +1,6 @@
 """Two hundred SIGKILLs of a server while 20 writers send to it: is every acknowledged row there, once?
 
-    python bench/store/kills.py [--kills 200] [--seed 1]
+    python bench/store/server_kills.py [--kills 200] [--seed 1]
 
 The judges are the writers, which know what was acknowledged; between two lives `epochal store check` looks
 at the files.  About four seconds a kill.
