@@ -521,6 +521,21 @@ def test_without_a_sidecar_the_exit_code_decides(
     assert exit_of(data)[0] == state
 
 
+def test_a_requeued_run_that_fails_by_itself_was_not_preempted(data: DataFolder, new_log: NewLog) -> None:
+    first = new_log()
+    first.write(RecordType.ATTRIBUTES, {"preempting": True})
+    first.write(RecordType.EXIT, {"exit_code": 143})
+    data.ingest.accept(blocks_of(first.path))
+    assert exit_of(data)[0] == "preempted"
+    data.reopen()
+
+    second = new_log(writer="writer02", start_time=START - 50)
+    second.write(RecordType.EXIT, {"exit_code": 1})
+    data.ingest.accept(blocks_of(second.path))
+
+    assert exit_of(data)[0] == "failed"
+
+
 def test_a_deleted_run_is_gone_and_late_blocks_do_not_bring_half_of_it_back(
     data: DataFolder, new_log: NewLog
 ) -> None:

@@ -52,6 +52,7 @@ class WriterState(msgspec.Struct):
     exit: dict[str, object] | None = None
     exit_at: float = 0.0
     watches: str | None = None  # of a sidecar: the writer it watches
+    is_preempting: bool = False  # it said that it is about to be taken away
     released: int = 0  # bytes: what the store was told
 
     @property
@@ -82,7 +83,9 @@ class RunFold:
         said: Mapping[str, Any] = state.get("writers", {})
         self.writers = {w.writer: _writer_state(w, said.get(w.writer, {})) for w in writers}
         self.steps = StepSet.from_state(state["steps"]) if "steps" in state else StepSet()
-        self.is_preempting = bool(state.get("preempting"))
+        if state.get("preempting"):  # as kept by versions that did not note whose word it was
+            for writer in self.writers.values():
+                writer.is_preempting = True
         self._began = bool(state.get("began"))
         self._summary = SummaryFold.from_state(state["summary"]) if "summary" in state else SummaryFold()
         self._config = dict(run.config)
@@ -143,10 +146,7 @@ class RunFold:
 
     def record(self) -> RunRecord:
         """Return what the metadata is to hold of the run, without its documents."""
-        end = end_of(
-            [_witness(state) for state in self.writers.values()],
-            preempting=self.is_preempting,
-        )
+        end = end_of(_witness(state) for state in self.writers.values())
         self.run = msgspec.structs.replace(
             self.run,
             end_state=None if end is None else end.state,
@@ -209,15 +209,14 @@ class RunFold:
 
     def _state(self) -> dict[str, object]:
         said = {
-            name: {"placed": w.placed, "exit": w.exit, "exit_at": w.exit_at, "watches": w.watches}
+            name: said
             for name, w in self.writers.items()
-            if w.placed or w.watches or w.exit is not None
+            if (said := {field: value for field, value in _said_by(w).items() if value})
         }
         return {
             "steps": self.steps.to_state(),
             "summary": self._summary.to_state(),
             "writers": said,
-            "preempting": self.is_preempting,
             "began": self._began,
         }
 
@@ -245,7 +244,7 @@ class RunFold:
             case RecordType.DEFINE_METRIC if isinstance(said.get("name"), str) and said["name"]:
                 self.changed_definitions.add(cast("str", said["name"]))
             case RecordType.ATTRIBUTES:
-                self._describe(said)
+                self._describe(writer, said)
             case RecordType.EXIT:
                 writer.exit, writer.exit_at = said, _seconds(record[1])
             case RecordType.METADATA:
@@ -273,7 +272,7 @@ class RunFold:
                 self._config.pop(name, None)
         self.changed_documents.add("config")
 
-    def _describe(self, said: Mapping[str, object]) -> None:
+    def _describe(self, writer: WriterState, said: Mapping[str, object]) -> None:
         changed: dict[str, Any] = {}
         for name in ("notes", "group", "job_type"):
             if name in said:
@@ -284,7 +283,7 @@ class RunFold:
             tags = said["tags"]
             changed["tags"] = tuple(str(tag) for tag in tags) if isinstance(tags, (list, tuple)) else ()
         if said.get("preempting") is True:
-            self.is_preempting = True
+            writer.is_preempting = True
         self.run = msgspec.structs.replace(self.run, **changed)
 
     def _live_until(self, at: float) -> None:
@@ -336,14 +335,39 @@ def new_run(key: int, run_id: RunId, entity: str, project: str, *, now: float) -
     )
 
 
+def _said_by(state: WriterState) -> dict[str, object]:
+    """Return what is kept of a writer beside its record."""
+    return {
+        "placed": state.placed,
+        "exit": state.exit,
+        "exit_at": state.exit_at,
+        "watches": state.watches,
+        "is_preempting": state.is_preempting,
+    }
+
+
 def _writer_state(record: WriterRecord, said: Mapping[str, Any]) -> WriterState:
-    placed = [(span[0], span[1], span[2]) for span in said.get("placed", [])]
-    return WriterState(record, placed, said.get("exit"), said.get("exit_at", 0.0), said.get("watches"))
+    return WriterState(
+        record,
+        placed=[(span[0], span[1], span[2]) for span in said.get("placed", [])],
+        exit=said.get("exit"),
+        exit_at=said.get("exit_at", 0.0),
+        watches=said.get("watches"),
+        is_preempting=said.get("is_preempting", False),
+    )
 
 
 def _witness(state: WriterState) -> Witness:
     record = state.record
-    return Witness(record.writer, record.kind, state.watches, record.started_at, state.exit, state.exit_at)
+    return Witness(
+        writer=record.writer,
+        kind=record.kind,
+        watches=state.watches,
+        started_at=record.started_at,
+        exit=state.exit,
+        exit_at=state.exit_at,
+        is_preempting=state.is_preempting,
+    )
 
 
 def _latest(block: Block) -> float:

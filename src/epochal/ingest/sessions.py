@@ -26,6 +26,7 @@ class Witness(msgspec.Struct, frozen=True):
     started_at: float  # Unix seconds
     exit: Mapping[str, object] | None = None  # of its last exit record
     exit_at: float = 0.0
+    is_preempting: bool = False  # it said that it is about to be taken away
 
 
 class End(msgspec.Struct, frozen=True):
@@ -36,14 +37,13 @@ class End(msgspec.Struct, frozen=True):
     exit: RunExit
 
 
-def end_of(witnesses: Iterable[Witness], *, preempting: bool) -> End | None:
+def end_of(witnesses: Iterable[Witness]) -> End | None:
     """Return how the run's newest session ended, or None if it goes on.
 
     The sidecar's word on the state counts more than the training process's; details come from either.
 
     Args:
         witnesses: every writer of the run, of all sessions.
-        preempting: the run said that it is being preempted.
     """
     everyone = list(witnesses)
     trainers = [w for w in everyone if w.kind == "primary"] or [w for w in everyone if w.kind == "secondary"]
@@ -60,6 +60,10 @@ def end_of(witnesses: Iterable[Witness], *, preempting: bool) -> End | None:
     details: dict[str, object] = {}
     for witness in said:
         details |= {name: value for name, value in (witness.exit or {}).items() if value is not None}
+    # What an earlier session said of itself is over: a requeued run may fail for reasons of its own.
+    preempting = any(
+        w.is_preempting and newest is not None and w.started_at >= newest.started_at for w in everyone
+    )
     return End(_state(details, preempting=preempting), said[-1].exit_at, _exit(details))
 
 
