@@ -6,6 +6,8 @@ import contextlib
 import copy
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ import epochal
 from epochal.runlog.folder import runs_folders
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import RunLogReader
-from epochal.sdk import footer
+from epochal.sdk import footer, previous
+from epochal.sdk.session import runs_folder
+from epochal.sdk.settings import Settings
 
 Records = Callable[[epochal.Run, RecordType], list[list[Any]]]
 Rows = Callable[[epochal.Run], dict[int, dict[str, Any]]]
@@ -334,6 +338,26 @@ class TestResume:
 
         second.finish(exit_code=0)
         assert epochal.init(project="demo", resume=resume).id != first.id
+
+    def test_auto_leaves_a_run_alone_that_another_process_trains(self) -> None:
+        """Two jobs in one folder, say on two GPUs: neither crashed."""
+        source = (
+            "import epochal; run = epochal.init(project='demo', resume='auto'); print(run.id, flush=True); "
+            "input(); import os; os._exit(1)"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as other:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            other_id = other.stdout.readline().strip()
+            assert previous.remembered(runs_folder(Settings()), "demo") is None
+            other.stdin.write("\n")
+            other.stdin.flush()
+            other.wait(30)
+        run = epochal.init(project="demo", resume="auto")
+
+        assert (run.id, run.resumed) == (other_id, True)
 
 
 def test_a_run_is_pickled_and_copied_by_its_id(run: epochal.Run) -> None:

@@ -104,6 +104,11 @@ class SummaryFold:
                     result[f"{key}.{word}"] = _result(word, numbers, goal)
         return result
 
+    def last(self, key: str) -> object:
+        """Return the newest value of `key`, None if there is none."""
+        numbers = self._numbers.get(key)
+        return self._values.get(key) if numbers is None else numbers[5]
+
     def to_state(self) -> dict[str, object]:
         """Return the state as plain data, for `from_state`."""
         return {"definitions": self.definitions, "values": self._values, "numbers": self._numbers}

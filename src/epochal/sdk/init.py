@@ -1,8 +1,8 @@
 """`init`: begins a run.
 
-Everything is made on this machine: no server is asked, nothing is waited for; what a server is to have, the
-sidecar sends.  What cannot be done costs the
-recording, not the training, except for arguments that make no sense, which raise.
+Everything is made on this machine; what a server is to have, the sidecar sends.  Nothing is waited for, but
+with `resume` for the server's word on the run, within a bound.  What cannot be done costs the recording, not
+the training, except for arguments that make no sense, which raise.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epochal.base.home import home
 from epochal.errors import EpochalError, UsageError
-from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, check_run_id, generate_id
-from epochal.sdk import ending, previous, session
+from epochal.ids import DEFAULT_PROJECT, check_entity, check_project, generate_id
+from epochal.sdk import ending, previous, resuming, session
 from epochal.sdk.arguments import MAX_TAG_CHARACTERS, say_unknown, split_tags
 from epochal.sdk.config import as_mapping, clean_key, from_yaml
 from epochal.sdk.environment_variables import (
@@ -33,6 +33,9 @@ from epochal.sdk.run import Run
 from epochal.sdk.session import Identity, UnrecordedSession
 from epochal.sdk.settings import Settings
 from epochal.sdk.terminal import terminal
+
+if TYPE_CHECKING:
+    from epochal.sdk.destination import Destination
 
 _ATTRIBUTES = {"name": "run_name", "notes": "run_notes", "group": "run_group", "job_type": "run_job_type"}
 
@@ -212,7 +215,9 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
     folder = session.runs_folder(settings)
     project = check_project(settings.project) if settings.project else DEFAULT_PROJECT
     entity = check_entity(settings.entity) if settings.entity else None
-    run_id, earlier = _which_run(settings, folder, project, entity)
+    destination = _destination(settings)
+    beginning = resuming.choose(settings, folder, project, entity, destination)
+    run_id, earlier = beginning.run_id, beginning.earlier
     attributes = _attributes(settings, earlier, project)
     identity = Identity(
         run_id=run_id,
@@ -223,14 +228,15 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
         start_step=0 if earlier is None else earlier.next_step,
         resumed=earlier is not None,
         label=settings.x_label,
+        is_step_unknown=beginning.is_step_unknown,
     )
     if settings.allow_val_change is None:
         settings.update({"allow_val_change": in_notebook()})
     run = _make(identity, settings, attributes, folder)
-    if settings.base_url and run._session.is_recorded:
-        from epochal.sdk.destination import destination_of  # slow to import, and not needed without a server
-
-        run._destination = destination_of(settings, home(os.environ))
+    if run._session.is_recorded:
+        run._destination = destination
+        if earlier is not None:
+            run._session.go_on_from(earlier.summary)
     _fill(run, attributes, config, earlier)
     process.begin(run)
     if run._session.is_recorded:
@@ -239,6 +245,14 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
         if settings.resume == "auto":
             previous.remember(folder, project, run_id)
     return run
+
+
+def _destination(settings: Settings) -> Destination | None:
+    if not settings.base_url:
+        return None
+    from epochal.sdk.destination import destination_of  # slow to import, and not needed without a server
+
+    return destination_of(settings, home(os.environ))
 
 
 def _make(identity: Identity, settings: Settings, attributes: dict[str, Any], folder: Path) -> Run:
@@ -276,47 +290,6 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
     if config:
         # A resumed run may be given another config on purpose: the newest holds.
         run.config.update(config, allow_val_change=True)
-
-
-def _which_run(
-    settings: Settings, folder: Path, project: str, entity: str | None
-) -> tuple[str, Previous | None]:
-    """Return the run's id, and what its earlier sessions left if this one goes on with it.
-
-    Raises:
-        UsageError: `resume` is `must` and the run is not there, or `never` and it is.
-    """
-    run_id, resume = settings.run_id, settings.resume
-    if resume == "auto" and not run_id:
-        run_id = previous.remembered(folder, project)
-    if not run_id:
-        if resume == "must":
-            raise UsageError('resume="must" needs the id of the run: init(id="…", resume="must")')
-        return generate_id(), None
-    check_run_id(run_id)
-    if settings.mode == "disabled":
-        return run_id, None
-    is_there = previous.exists(folder, run_id, project, entity)
-    if resume is None:
-        # In shared mode several writers of one run are meant.
-        if is_there and settings.mode != "shared":
-            terminal.warn(
-                f"The run {run_id} of the project {project} is in {folder} already. Both become one run;\n"
-                "where their steps or config meet, the newer values hold. To go on after its last step:\n"
-                'resume="allow"; for a run of its own: another id.'
-            )
-        return run_id, None
-    if resume == "must" and not is_there:
-        raise UsageError(
-            f'resume="must": there is no run {run_id} of the project {project} in {folder}.\n'
-            'resume="allow" begins it if it is not there.'
-        )
-    if resume == "never" and is_there:
-        raise UsageError(
-            f'resume="never": the run {run_id} of the project {project} is in {folder} already.\n'
-            'Choose another id, or go on with it: resume="allow".'
-        )
-    return run_id, previous.read(folder, run_id, project, entity) if is_there else None
 
 
 def _attributes(settings: Settings, earlier: Previous | None, project: str) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +15,11 @@ from epochal.runlog.checkpoint import Checkpoint, go_to_last
 from epochal.runlog.folder import SUFFIX, sessions_of
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import RunLogReader
-from epochal.runlog.summary import merged_definition
+from epochal.runlog.summary import SummaryFold, merged_definition
+from epochal.sdk.summary import SummaryBefore
+
+if TYPE_CHECKING:
+    from epochal.upload.client import Resumable
 
 RESUME_FILE = "epochal-resume.json"
 
@@ -27,6 +32,7 @@ class Previous:
         self.attributes: dict[str, Any] = {}  # name, notes, tags, group, job_type
         self.definitions: dict[str, dict[str, Any]] = {}  # of metrics, by name
         self.step_metrics: dict[str, Any] = {}  # the newest value of each that was logged
+        self.summary = SummaryBefore()  # what of it is not on this machine
         self._last_step = -1
         self._n_unplaced = 0
         self._step_names: set[str] = set()
@@ -52,6 +58,18 @@ class Previous:
             else:
                 self._add_other(record)
         self._n_unplaced += n_unplaced
+
+    def add_known(self, known: Resumable, offsets: dict[Path, int]) -> None:
+        """Take in what a server knows, of which `offsets` bytes of the run logs here are a part."""
+        self._last_step = max(self._last_step, known.next_step - 1)
+        self.config.update(known.config)
+        self.attributes.update(known.attributes)
+        fold = SummaryFold.from_state(known.summary)
+        for definition in fold.definitions.values():
+            self._define(definition)
+        newest = {name: fold.last(name) for name in self._step_names}
+        self.step_metrics.update({name: value for name, value in newest.items() if value is not None})
+        self.summary = SummaryBefore(known.summary, offsets)
 
     def _add_checkpoint(self, checkpoint: Checkpoint) -> None:
         if checkpoint.last_step >= self._last_step:
@@ -96,15 +114,35 @@ def exists(runs_folder: Path, run_id: str, project: str, entity: str | None) -> 
     return any(True for _ in _logs(runs_folder, run_id, project, entity))
 
 
-def read(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Previous:
+def read(
+    runs_folder: Path, run_id: str, project: str, entity: str | None, known: Resumable | None = None
+) -> Previous:
     """Return what the sessions of the run say, oldest first; damage is skipped.
 
     Of each run log with a checkpoint only the end is read.
+
+    Args:
+        runs_folder: of this machine.
+        run_id: of the run, in `project` and `entity`.
+        known: what a server has of it, which may be sessions of other machines; what is here and not there
+            yet is newer.
     """
     previous = Previous()
+    sent = {}
+    if known is not None and _has_more(known, runs_folder, run_id, project, entity):
+        sent = known.writers
+        logs = _logs(runs_folder, run_id, project, entity)
+        previous.add_known(known, {r.path: sent[r.header.writer] for r in logs if r.header.writer in sent})
     for reader in _logs(runs_folder, run_id, project, entity):
-        previous.add(reader)
+        if sent.get(reader.header.writer, 0) < reader.path.stat().st_size:
+            previous.add(reader)
     return previous
+
+
+def _has_more(known: Resumable, runs_folder: Path, run_id: str, project: str, entity: str | None) -> bool:
+    """Whether a server has run logs of trainers that are not on this machine."""
+    here = {reader.header.writer for reader in _logs(runs_folder, run_id, project, entity)}
+    return any(writer not in here and not writer.startswith("sidecar-") for writer in known.writers)
 
 
 def _logs(runs_folder: Path, run_id: str, project: str, entity: str | None) -> Iterator[RunLogReader]:
@@ -140,18 +178,33 @@ def remember(runs_folder: Path, project: str, run_id: str) -> None:
     """Note which run `resume="auto"` goes on with, until `forget`."""
     with contextlib.suppress(OSError):
         runs_folder.mkdir(parents=True, exist_ok=True)
-        (runs_folder / RESUME_FILE).write_bytes(msgspec.json.encode({"project": project, "run_id": run_id}))
+        note = {"project": project, "run_id": run_id, "host": os.uname().nodename, "pid": os.getpid()}
+        (runs_folder / RESUME_FILE).write_bytes(msgspec.json.encode(note))
 
 
 def remembered(runs_folder: Path, project: str | None) -> str | None:
     """Return the id of the run of `project` that did not end well, if there is one."""
     try:
         note = msgspec.json.decode((runs_folder / RESUME_FILE).read_bytes())
-        if project is not None and note["project"] != project:
+        if project is not None and (note["project"] != project or _is_being_trained(note)):
             return None
         return str(note["run_id"])
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return None
+
+
+def _is_being_trained(note: dict[str, Any]) -> bool:
+    """Whether another process of this machine, which is alive, wrote the note."""
+    pid = note.get("pid")
+    if note.get("host") != os.uname().nodename or not isinstance(pid, int) or pid in (os.getpid(), 0):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # Somebody else's: it is there.
+    return True
 
 
 def forget(runs_folder: Path, run_id: str) -> None:

@@ -39,10 +39,11 @@ class RunRecords(DefinesMetrics, RowLog):
         self._said = Said()
         self._alerts = Throttle()
         self._log: Log = session.open_log("primary" if is_primary else "secondary", self._checkpoint)
-        is_placed = is_primary and session.identity.mode != "shared"
+        identity = session.identity
+        is_placed = is_primary and identity.mode != "shared" and not identity.is_step_unknown
         super().__init__(
             self._log.append,
-            first_step=session.identity.start_step if is_placed else 0,
+            first_step=identity.start_step if is_placed else 0,
             is_placed=is_placed,
             media=MediaFolder(session.files if session.is_recorded else None, self._record_file),
         )

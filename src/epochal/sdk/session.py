@@ -21,7 +21,7 @@ from epochal.runlog.format import Header, WriterKind
 from epochal.runlog.writer import RunLogWriter
 from epochal.sdk import sidecar_process
 from epochal.sdk.settings import Settings
-from epochal.sdk.summary import SummaryOfFolders, SummaryState, Tree
+from epochal.sdk.summary import SummaryBefore, SummaryOfFolders, SummaryState, Tree
 from epochal.sdk.terminal import terminal
 
 BYTES_PER_QUEUED_ROW = 6_711
@@ -60,6 +60,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     start_step: int = 0
     resumed: bool = False
     label: str | None = None
+    is_step_unknown: bool = False  # of the first row: the server has to say what the run's next step is
 
 
 class Session:
@@ -79,6 +80,7 @@ class Session:
         self.files = folder / "files"
         self._max_buffer_bytes = max_buffer_bytes
         self._summary: SummaryOfFolders | None = None
+        self._summary_before = SummaryBefore()
         self._lock = threading.Lock()  # of the summary's reading, which remembers how far it got
 
     def open_log(self, kind: WriterKind, checkpoint: Callable[[], bytes]) -> RunLogWriter:
@@ -127,6 +129,10 @@ class Session:
         with self._lock:
             return self._summary_so_far().n_unread_bytes()
 
+    def go_on_from(self, before: SummaryBefore) -> None:
+        """Begin the summary with what is known of earlier sessions that are not on this machine."""
+        self._summary_before = before
+
     def forget(self) -> None:
         """In a forked child: another thread of the parent may have been reading."""
         self._lock = threading.Lock()
@@ -135,7 +141,8 @@ class Session:
     def _summary_so_far(self) -> SummaryOfFolders:
         if self._summary is None:
             earlier = sessions_of(self.folder.parent, self.identity.run_id) if self.identity.resumed else []
-            self._summary = SummaryOfFolders([*(f for f in earlier if f != self.folder), self.folder])
+            folders = [*(f for f in earlier if f != self.folder), self.folder]
+            self._summary = SummaryOfFolders(folders, self._summary_before)
         return self._summary
 
 
@@ -162,6 +169,9 @@ class UnrecordedSession:
     def n_unread_summary_bytes(self) -> int:
         """The summary is in memory."""
         return 0
+
+    def go_on_from(self, before: SummaryBefore) -> None:
+        """Nothing is gone on with."""
 
     def forget(self) -> None:
         """In a forked child: the log itself is told."""

@@ -266,7 +266,12 @@ class Settings:
         seconds,
         "Seconds after which `finish` stops waiting for a server even though that is taking rows.",
     )
-    init_timeout = Setting[float](90.0, seconds, "Accepted; `init` waits for nothing.", acts=False)
+    resume_timeout = Setting[float](
+        10.0,
+        seconds,
+        "Seconds that `init` waits, with `resume`, for the server's word on the run.",
+    )
+    init_timeout = Setting[float](90.0, seconds, "Accepted; see `resume_timeout`.", acts=False)
     summary_timeout = Setting[float](60.0, seconds, "Accepted; the summary is read from a file.", acts=False)
 
     # What is printed

@@ -7,9 +7,10 @@ question ended, and folded by the rules that the server folds with.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from epochal.errors import RunLogError
 from epochal.runlog.columns import KeyColumn, LoggedRow, columns_of
@@ -26,8 +27,8 @@ Record = Callable[[list[tuple[Path_, object]], list[Path_]], None]
 class SummaryState:
     """A summary that is folded from records, in the order in which they come."""
 
-    def __init__(self) -> None:
-        self._fold = SummaryFold()
+    def __init__(self, fold: SummaryFold | None = None) -> None:
+        self._fold = fold or SummaryFold()
         self._top: set[str] = set()  # keys as logged, to tell a dot in a name from nesting
 
     def add(self, records: Sequence[Sequence[Any]]) -> None:
@@ -103,13 +104,27 @@ def _merged(parts: list[KeyColumn], n_rows: int) -> list[object]:
     return [value for _, value in sorted(pairs, key=lambda pair: pair[0])]
 
 
-class SummaryOfFolders:
-    """The summary of a run whose run logs lie in folders; what was read is not read again."""
+class SummaryBefore(NamedTuple):
+    """What a server says of a run's summary, and which bytes of run logs on this machine are in that."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    state: Mapping[str, object] | None = None  # as of SummaryFold
+    offsets: Mapping[Path, int] = {}
+
+
+class SummaryOfFolders:
+    """The summary of a run whose run logs lie in folders; what was read is not read again.
+
+    Args:
+        folders: oldest first.
+        before: what it begins with.
+    """
+
+    def __init__(self, folders: Sequence[Path], before: SummaryBefore | None = None) -> None:
         self._folders = list(folders)
-        self._offsets: dict[Path, int] = {}
-        self._state = SummaryState()
+        before = before or SummaryBefore()
+        self._offsets = dict(before.offsets)
+        fold = None if before.state is None else SummaryFold.from_state(copy.deepcopy(before.state))
+        self._state = SummaryState(fold)
 
     def tree(self) -> Tree:
         """Return the summary as of now; a file that cannot be read is left out."""
@@ -250,4 +265,4 @@ class Summary:
         return self
 
 
-__all__ = ["OPERATIONS", "Summary", "SummaryOfFolders", "SummaryState"]
+__all__ = ["OPERATIONS", "Summary", "SummaryBefore", "SummaryOfFolders", "SummaryState"]

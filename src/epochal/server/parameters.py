@@ -55,6 +55,10 @@ class OffsetsParameters(RunAddress, frozen=True, kw_only=True):
     """Of GET /api/offsets."""
 
 
+class ResumeParameters(RunAddress, frozen=True, kw_only=True):
+    """Of GET /api/resume."""
+
+
 class LiveParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Of GET /api/live."""
 

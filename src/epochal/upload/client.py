@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_S = 10.0
 # An overloaded server acknowledges late on purpose.
 READ_TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 4 << 20
+# A config has at most 64 MiB, and a summary of a million keys about as much.
+MAX_RESUMABLE_BYTES = 256 << 20
 # Longer than any sensible wait; a server that asks for more is asked again earlier.
 MAX_RETRY_AFTER_S = 600.0
 _MAX_SAID_CHARACTERS = 200
@@ -99,6 +101,17 @@ class Offsets(msgspec.Struct, frozen=True):
     ended: bool = False
 
 
+class Resumable(msgspec.Struct, frozen=True):
+    """A run as its sessions left it, as far as the server has them; see docs/formats/ingest.md."""
+
+    next_step: int
+    state: str = ""
+    config: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+    summary: dict[str, dict[str, Any]] = {}
+    writers: dict[str, int] = {}
+
+
 class Quota(msgspec.Struct, frozen=True):
     """What is left of the server's limit, as its last answer said."""
 
@@ -146,6 +159,15 @@ class Client:
         fields = {"project": project, "run": run} | ({"entity": entity} if entity else {})
         return self._get("/api/offsets", fields, Offsets)
 
+    def resumable(self, entity: str | None, project: str, run: str) -> Resumable | None:
+        """Return what a session that goes on with a run has to know, None if the server knows no such run.
+
+        Raises as `send`.
+        """
+        fields = {"project": project, "run": run} | ({"entity": entity} if entity else {})
+        data = self._read("GET", "/api/resume", MAX_RESUMABLE_BYTES, headers=self._headers, fields=fields)
+        return cast("Resumable | None", _decoded(msgspec.msgpack.decode, data, Resumable | None))
+
     def send(self, blocks: Sequence[bytes]) -> list[Stored]:
         """Send encoded blocks and return how far the server has each of their writers.
 
@@ -168,6 +190,11 @@ class Client:
         return self._ask("GET", path, kind, headers=self._headers, fields=fields)
 
     def _ask(self, method: str, path: str, kind: type[T], **request: Any) -> T:  # noqa: ANN401
+        data = self._read(method, path, MAX_ANSWER_BYTES, **request)
+        return cast("T", _decoded(msgspec.json.decode, data, kind))
+
+    def _read(self, method: str, path: str, max_bytes: int, **request: Any) -> bytes:  # noqa: ANN401
+        """Return the body of an answer with status 200."""
         if not self._is_key:
             raise KeyRefusedError("the key is none: a key is one word")
         try:
@@ -181,7 +208,7 @@ class Client:
                 **request,
             )
             # As it comes: nothing was said of taking it compressed, and a small bomb could be in it.
-            data = response.read(MAX_ANSWER_BYTES, decode_content=False)
+            data = response.read(max_bytes, decode_content=False)
             if response.read(1, decode_content=False):
                 response.close()
                 raise NotNowError("what answers there is no Epochal server")
@@ -194,11 +221,15 @@ class Client:
             ) from error
         self.quota = _quota(response.headers)
         if response.status == 200:
-            try:
-                return msgspec.json.decode(data, type=kind)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise NotNowError("what answers there is no Epochal server") from error
+            return data
         raise _refusal(response.status, response.headers, data)
+
+
+def _decoded(decode: Callable[..., Any], data: bytes, kind: Any) -> Any:  # noqa: ANN401
+    try:
+        return decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotNowError("what answers there is no Epochal server") from error
 
 
 class _Pieces(io.RawIOBase):

@@ -17,6 +17,7 @@ from epochal.server.routes.history import history
 from epochal.server.routes.live import live
 from epochal.server.routes.login import login
 from epochal.server.routes.offsets import offsets
+from epochal.server.routes.resume import resume
 from epochal.server.routes.series import series
 from epochal.server.routes.values import values
 from epochal.server.routes.viewer import viewer
@@ -44,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/live", live, Policy.READ),
     Endpoint("GET", "/api/viewer", viewer, Policy.READ),
     Endpoint("GET", "/api/offsets", offsets, Policy.READ),
+    Endpoint("GET", "/api/resume", resume, Policy.READ),
     Endpoint("POST", "/api/blocks", blocks, Policy.SEND),
     Endpoint("GET", "/login", login, Policy.ANYONE),
     Endpoint("GET", "/assets/{name:path}", asset, Policy.ANYONE),
