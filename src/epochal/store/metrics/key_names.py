@@ -20,6 +20,8 @@ Places = NDArray[np.int64]
 _DIGITS = re.compile("[0-9]+")
 # Ends, numbers and texts, in this order: a name comes before those that it begins.
 _END, _NUMBER, _TEXT = "\0", "\1", "\2"
+# Stands for a newline in a name.  Half a pair is no character, so no name that came as UTF-8 has it.
+_NEWLINE = "\udc0a"
 
 
 def natural_order(key: str) -> str:
@@ -47,7 +49,7 @@ class KeyNames:
     """Names in natural order; never changed.
 
     Args:
-        joined: the names, each with a newline behind it; those in a name are written as NUL.
+        joined: the names, each with a newline behind it; those in a name are written as `_NEWLINE`.
         ends: of shape (n,), where the newlines are.
     """
 
@@ -81,7 +83,7 @@ class KeyNames:
     @property
     def has_lines_inside(self) -> bool:
         """Return whether any name has a newline, which `lines` does not show as such."""
-        return "\0" in self._joined
+        return _NEWLINE in self._joined
 
     @property
     def n_bytes(self) -> int:
@@ -92,7 +94,7 @@ class KeyNames:
     def name(self, at: int) -> str:
         """Return the name at a place."""
         begin = int(self._ends[at - 1]) + 1 if at else 0
-        return self._joined[begin : int(self._ends[at])].replace("\0", "\n")
+        return self._joined[begin : int(self._ends[at])].replace(_NEWLINE, "\n")
 
     def place_behind(self, name: str) -> int:
         """Return the place of the first name behind `name`, which need not be there."""
@@ -157,4 +159,4 @@ class KeyNames:
 
 
 def _on_one_line(name: str) -> str:
-    return name.replace("\n", "\0")
+    return name.replace("\n", _NEWLINE)

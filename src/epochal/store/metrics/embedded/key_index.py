@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 from weakref import WeakSet
 
 import msgspec
@@ -177,15 +177,29 @@ def _new_in_blocks(snapshot: Snapshot, stream: Stream, known: _Known, tail: _Tai
 
 
 def _in_table(snapshot: Snapshot, keys: Sequence[str], stream: Stream) -> _Found:
-    rows = snapshot.connection.execute(
-        "SELECT key, type, n_points, n_runs, first_step, last_step FROM keys "
-        "WHERE stream = ? AND key IN (SELECT value FROM json_each(?))",
-        (STREAM_NUMBERS[stream], msgspec.json.encode(list(keys)).decode()),
+    rows = _of_keys(
+        snapshot,
+        "SELECT key, type, n_points, n_runs, first_step, last_step FROM keys WHERE stream = ?",
+        (STREAM_NUMBERS[stream],),
+        keys,
     )
     return {
         key: (KeyStats(cast("KeyType", key_type), n_points, first_step, last_step, set()), n_runs)
         for key, key_type, n_points, n_runs, first_step, last_step in rows
     }
+
+
+def _of_keys(
+    snapshot: Snapshot, statement: str, values: tuple[int, ...], keys: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of `statement`, which ends in a condition, whose key is one of `keys`."""
+    execute = snapshot.connection.execute
+    as_json = msgspec.json.encode([key for key in keys if "\0" not in key]).decode()
+    of_json = statement + " AND key IN (SELECT value FROM json_each(?))"  # noqa: S608  (of constants only)
+    yield from execute(of_json, (*values, as_json))
+    # SQLite ends a text that comes as JSON at its first NUL.
+    for key in (key for key in keys if "\0" in key):
+        yield from execute(statement + " AND key = ?", (*values, key))
 
 
 def _add_tail(
@@ -197,13 +211,13 @@ def _add_tail(
     stream: Stream,
 ) -> None:
     """Add what a run has in blocks beyond its chunks."""
-    rows = snapshot.connection.execute(
-        "SELECT key, max(through), max(n_points) FROM series WHERE run_no = ? AND stream = ? "
-        "AND kind IN (1, 2) AND key IN (SELECT value FROM json_each(?)) GROUP BY key",
-        (run.run_no, STREAM_NUMBERS[stream], msgspec.json.encode(list(keys)).decode()),
-    ).fetchall()
+    statement = "SELECT key, through, n_points FROM series WHERE run_no = ? AND stream = ? AND kind IN (1, 2)"
+    rows = list(_of_keys(snapshot, statement, (run.run_no, STREAM_NUMBERS[stream]), keys))
     # A pass of the compactor has some keys in chunks before it has all.
-    through = {key: number for key, number, _ in rows if number > run.through}
+    through: dict[str, int] = {}
+    for key, number, _ in rows:
+        if number > run.through:
+            through[key] = max(number, through.get(key, 0))
     tail: dict[str, KeyStats] = {}
     for key, stats in _of_digests(digests, keys, through):
         if key in tail:
