@@ -69,6 +69,15 @@ def test_every_value_is_written_as_json_that_reads_back_the_same(store: Embedded
     ] + [sorted(map(repr, {"_step": 8, "_timestamp": 8.0, "b": 1}.items()))]
 
 
+def test_a_name_with_a_nul_is_a_column_of_its_own_in_arrow(store: EmbeddedMetricStore) -> None:
+    log(store, [{"a": 1, "a\0b": 2, "\0": 3}])
+
+    found = table(store)
+
+    assert found.schema.names == ["_step", "_timestamp", "a", "a\N{SYMBOL FOR NULL}b", "\N{SYMBOL FOR NULL}"]
+    assert [found.column(i).to_pylist() for i in range(2, 5)] == [[1], [2], [3]]
+
+
 def test_a_key_named_like_a_place_wins_over_it(store: EmbeddedMetricStore) -> None:
     log(store, [{"_timestamp": 7.5}, {"a": 1}])
 

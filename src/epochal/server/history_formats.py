@@ -119,8 +119,14 @@ def arrow_chunks(
     names = ["_step", "_timestamp"] if stream == "history" else ["_timestamp"]
     types = {key: name for key, name in types.items() if key not in names}
     fields = [Field(name, _TYPES["int" if name == "_step" else "float"], nullable=False) for name in names]
-    schema = Schema(fields + [Field(key, _TYPES[name], nullable=True) for key, name in types.items()])
+    fields += [Field(_field_name(key), _TYPES[name], nullable=True) for key, name in types.items()]
+    schema = Schema(fields)
     yield from _stream(schema, _record_batches(batches, schema, types, with_steps="_step" in names))
+
+
+def _field_name(key: str) -> str:
+    """Return `key` as Arrow's libraries can hand it on: in C, to which a NUL ends a name."""
+    return key.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _record_batches(
