@@ -156,7 +156,17 @@ def _unwrap_sys_exit() -> None:
 
 
 def _at_exit() -> None:
-    end = outcome()
+    with contextlib.suppress(KeyboardInterrupt):  # A second Ctrl-C between two steps.
+        _end_runs()
+    if type(_uncaught_exception()) is KeyboardInterrupt:
+        _stay_interrupted()
+
+
+def _end_runs() -> None:
+    try:
+        end = outcome()
+    except KeyboardInterrupt:  # A second Ctrl-C while the first one's traceback is being written down.
+        end = Outcome(KEYBOARD_INTERRUPT_CODE)
     # Newest first, as nested `with` blocks would end.
     for on_exit in reversed(_on_exit.copy()):
         # Nothing of ours may change the exit code or hide the user's own traceback.  A second Ctrl-C ends
@@ -164,8 +174,6 @@ def _at_exit() -> None:
         with contextlib.suppress(Exception, KeyboardInterrupt):
             on_exit(end)
     _on_exit.clear()
-    if type(_uncaught_exception()) is KeyboardInterrupt:
-        _stay_interrupted()
 
 
 def _stay_interrupted() -> None:
