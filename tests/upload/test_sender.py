@@ -281,3 +281,20 @@ def test_a_pipe_named_like_a_run_log_is_not_opened(
     send_all(sender_to(peer), folder_of(writer))
 
     assert peer.rows() == list(enumerate(ROWS))
+
+
+def test_no_files_are_held_open_for_a_server_that_is_down(
+    write_log: Callable[..., RunLogWriter], sender_to: Callable[..., Sender], peer: Any
+) -> None:
+    folders = [OutgoingFolder(write_log([{"i": 0}], run=f"r{n}").path.parent) for n in range(20)]
+    sender = sender_to(peer)
+    peer.fault = lambda path: "503"
+
+    n_open = len(os.listdir("/dev/fd"))  # noqa: PTH208
+    for folder in folders:
+        folder.look()
+    sender.step(folders)
+
+    assert sender.trouble is not None
+    assert len(os.listdir("/dev/fd")) <= n_open  # noqa: PTH208
+    assert all(folder.has_more for folder in folders)

@@ -130,6 +130,8 @@ class OutgoingLog:
         self._read_to = reader.offset
         self.size = max(self.size, reader.offset)
         self.seen_size = max(self.seen_size, reader.offset)
+        if reader.offset >= self.size:
+            self.rest()  # A program may have thousands of runs on their way, and 64 descriptors.
         return True
 
     def acknowledged(self, offset: int) -> bool:

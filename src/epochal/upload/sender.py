@@ -114,6 +114,8 @@ class Sender:
         except NotNowError as error:
             now = self._clock()
             self._client.close()  # A connection that failed is not used again.
+            for _, log in logs:
+                log.rest()  # It may be long until they are read again.
             wait_s = self._pace.failed(error, now - began)
             self._not_before = now + wait_s
             self.trouble = Trouble(str(error), self.trouble.since if self.trouble else began)
