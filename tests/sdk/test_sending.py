@@ -177,6 +177,35 @@ def test_finish_waits_no_longer_than_it_may_for_a_server_that_does_nothing(
     assert f"epochal sync {folder}" in done.stderr
 
 
+MANY = """
+import sys, time
+import epochal as wandb
+settings = wandb.Settings(x_disable_stats=True, silent=True, finish_timeout=1.0)
+began = time.monotonic()
+for i in range(20):
+    with wandb.init(project="p", settings=settings) as run:
+        run.log({"i": i})
+left = [wandb.init(project="p", settings=settings, reinit="create_new") for _ in range(20)]
+for i, run in enumerate(left, 20):
+    run.log({"i": i})
+for run in left:
+    run.finish()
+print(time.monotonic() - began)
+"""
+
+
+def test_a_server_that_does_nothing_is_waited_for_once_and_not_by_every_run_of_a_process(
+    nobody: str, script: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPOCHAL_BASE_URL", nobody)
+    monkeypatch.setenv("EPOCHAL_API_KEY", KEY)
+
+    done = script(MANY)
+
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 10.0, "one wait of 1 s and not 40"
+
+
 def test_what_finish_did_not_wait_for_the_sidecar_sends_when_the_server_is_back(
     server: Any, script: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

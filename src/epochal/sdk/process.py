@@ -25,6 +25,8 @@ class ProcessState:
     def __init__(self) -> None:
         self.current: Run | None = None
         self.settings = Settings()
+        # Servers that a run's end waited for in vain, and when the last one did, by the monotonic clock.
+        self.waited_in_vain: dict[str, float] = {}
         self._live: list[Run] = []
         self._knows_forks = False
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from epochal.sdk import sidecar_process
+from epochal.sdk.process import process
 from epochal.sdk.terminal import terminal
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.02
 _MAX_POLL_S = 0.1
+# A server that one run waited for in vain is not waited for by the next hundred: of them, one a minute looks.
+_LOOK_AGAIN_AFTER_S = 60.0
+_LOOK_S = 1.0
 
 
 class Sent(NamedTuple):
@@ -39,8 +43,9 @@ def wait(run: Run, began: float) -> tuple[Sent, KeyboardInterrupt | None]:
     """
     interrupt = None
     said: Mapping[str, Any] | None = None
+    patience_s = _patience_s(run)
     try:
-        said = _wait(run, began)
+        said = _wait(run, began, patience_s)
     except KeyboardInterrupt as error:
         interrupt = error
         said = sidecar_process.upload_of(run._session.folder)
@@ -48,17 +53,38 @@ def wait(run: Run, began: float) -> tuple[Sent, KeyboardInterrupt | None]:
         run._destination = run._destination and run._destination._replace(entity=str(said["entity"]))
     sidecar_process.forget_upload(run._session.folder)
     if said is not None and said.get("done") and not said.get("why"):
+        _remember(run, is_in_vain=False)
         return Sent(True, ""), interrupt
+    if patience_s > 0.0 and interrupt is None:
+        _remember(run, is_in_vain=True)
     return Sent(False, _what_is_left(run, said)), interrupt
 
 
-def _wait(run: Run, began: float) -> Mapping[str, Any] | None:
+def _patience_s(run: Run) -> float:
+    """Return how long `run` waits for a server that takes nothing."""
+    assert run._destination is not None
+    in_vain_at = process.waited_in_vain.get(run._destination.base_url)
+    if in_vain_at is None:
+        return run._settings.finish_timeout
+    is_time = time.monotonic() - in_vain_at > _LOOK_AGAIN_AFTER_S
+    return min(_LOOK_S, run._settings.finish_timeout) if is_time else 0.0
+
+
+def _remember(run: Run, *, is_in_vain: bool) -> None:
+    assert run._destination is not None
+    if is_in_vain:
+        process.waited_in_vain[run._destination.base_url] = time.monotonic()
+    else:
+        process.waited_in_vain.pop(run._destination.base_url, None)
+
+
+def _wait(run: Run, began: float, patience_s: float) -> Mapping[str, Any] | None:
     settings, folder = run._settings, run._session.folder
     end = began + settings.finish_total_timeout
     progress_at, n_sent, poll_s = time.monotonic(), -1, _POLL_S
-    said: Mapping[str, Any] | None = None
+    said = sidecar_process.upload_of(folder)
     is_restarted = False
-    while (now := time.monotonic()) < min(end, progress_at + settings.finish_timeout):
+    while (now := time.monotonic()) < min(end, progress_at + patience_s):
         said = sidecar_process.upload_of(folder) or said
         if said is not None and (said.get("done") or said.get("final")):
             return said
