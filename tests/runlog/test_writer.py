@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -250,3 +251,32 @@ def test_appending_after_close_is_counted_and_harmless(tmp_path: Path) -> None:
 
     assert writer.lost_rows == 1
     assert steps_of(tmp_path / "w1.runlog") == []
+
+
+def test_a_thread_that_appends_while_another_closes_is_told_and_no_row_vanishes(tmp_path: Path) -> None:
+    class TooLateError(Exception):
+        pass
+
+    def refuse(payload: bytes) -> None:
+        raise TooLateError
+
+    writer = RunLogWriter(tmp_path / "w1.runlog", HEADER)
+    n_appended = 0
+    is_begun = threading.Event()
+
+    def work() -> None:
+        nonlocal n_appended
+        with contextlib.suppress(TooLateError):
+            while True:
+                writer.append(encode((1, 1.0, n_appended, {})))
+                n_appended += 1
+                is_begun.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    is_begun.wait()
+    writer.close(refuse=refuse)
+    thread.join()
+
+    assert writer.lost_rows == 0
+    assert steps_of(tmp_path / "w1.runlog") == list(range(n_appended))

@@ -89,6 +89,7 @@ class RunLogWriter:
         self._spill: Spill | None = None  # while the file system refuses or is slow
         self._max_buffer_bytes = max_buffer_bytes
         self._closed = False
+        self._refuse: Callable[[bytes], object] | None = None
         self._slow_s = 0.0
         self._slow_since = 0.0
         self._on_trouble = on_trouble
@@ -116,7 +117,7 @@ class RunLogWriter:
         """Write `payload`, an encoded record, as the next frame.
 
         Raises nothing of its own: what cannot be written waits in memory, and is counted in `lost_rows` if
-        that is full.
+        that is full.  After `close` it raises what that was given to refuse it with.
 
         This is the hot path; every line of it is measured by bench/sdk/overhead.py.
         """
@@ -168,8 +169,14 @@ class RunLogWriter:
         if self._is_ours():
             os.fsync(self._fd)
 
-    def close(self, timeout_s: float = 10.0) -> bool:
-        """Write what is in memory and close; return whether everything is in the file."""
+    def close(self, timeout_s: float = 10.0, refuse: Callable[[bytes], object] | None = None) -> bool:
+        """Write what is in memory and close; return whether everything is in the file.
+
+        Args:
+            timeout_s: how long that may take.
+            refuse: called with each record that is appended later, by a thread that was about to when we
+                closed; its exception is the caller's.  Without it such a record is counted as lost.
+        """
         if self._closed:
             return self.lost_rows == 0
         deadline = time.monotonic() + timeout_s
@@ -179,6 +186,7 @@ class RunLogWriter:
         with self._lock:
             is_ours = self._is_ours()
             self._closed = True
+            self._refuse = refuse
             self._careful_from = 0
             if self._spill is not None:
                 self._spill.stop()
@@ -199,6 +207,8 @@ class RunLogWriter:
     def _append_with_care(self, payload: bytes) -> None:
         """Append when something is different: closed, spilling, nested in itself, or a write to be timed."""
         if self._closed:
+            if self._refuse is not None:
+                self._refuse(payload)
             self.lost_rows += 1
             return
         if self._spill is not None:

@@ -114,7 +114,8 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
     run._append = run._refuse
     is_written = True
     with _contained("closing the run log"):
-        is_written = run._log.close(max(0.5, timeout_s - (time.monotonic() - began)))
+        # Another thread's log() may be on its way to the log already: it fails as the next one would.
+        is_written = run._log.close(max(0.5, timeout_s - (time.monotonic() - began)), run._refuse)
     if not run._is_foreign:
         for let_go in run._on_finish:
             with _contained("letting go"):

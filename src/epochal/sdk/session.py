@@ -42,8 +42,8 @@ class Log(Protocol):
     def flush(self, timeout_s: float = ...) -> bool:
         """Wait until nothing is held back."""
 
-    def close(self, timeout_s: float = ...) -> bool:
-        """Take nothing any more."""
+    def close(self, timeout_s: float = ..., refuse: Callable[[bytes], object] | None = ...) -> bool:
+        """Take nothing any more; `refuse` raises what a later `append` is to raise."""
 
     def abandon(self) -> None:
         """Let go of everything in a forked child."""
@@ -204,9 +204,9 @@ class SummaryLog:
         del timeout_s
         return True
 
-    def close(self, timeout_s: float = 0.0) -> bool:
+    def close(self, timeout_s: float = 0.0, refuse: object = None) -> bool:
         """Nothing is open."""
-        del timeout_s
+        del timeout_s, refuse
         return True
 
     def abandon(self) -> None:
