@@ -48,7 +48,7 @@ test-browser: tools web chromium ## the browser tests alone, against a real serv
 	@$(BIN)/python scripts/run_tests.py browser
 
 .PHONY: drills
-drills: tools ## the drills in their long form: kills, bad servers, a thousand damaged folders (half an hour)
+drills: tools ## the drills in their long form: kills, bad servers, damaged folders, 8,000 ended trainings (hours)
 	@DRILLS=full $(BIN)/python -m pytest tests/drills
 
 .PHONY: lint format types
