@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STARTED = 1_700_000_000.0
 ROWS: list[dict[str, object]] = [
     {"loss": 1.0, "epoch": 0, "note": "first"},
-    {"loss": math.nan, "epoch": 1, "ok": True},
+    {"loss": math.nan, "epoch": 1, "ok": True, "top,5": 3},
     {"loss": -math.inf, "epoch": 2, "sparse": 7},
     {"loss": 0.25, "epoch": 3, "image": {"_type": "image-file", "path": "a.png"}},
 ]
@@ -79,6 +79,18 @@ def test_a_history_can_be_cut_to_keys_and_steps(client: httpx.Client) -> None:
     assert [{k: v for k, v in row.items() if k != "_timestamp"} for row in rows] == [
         {"_step": 1, "epoch": 1},
         {"_step": 2, "epoch": 2, "sparse": 7},
+    ]
+
+
+def test_keys_with_commas_are_asked_for_one_by_one(client: httpx.Client) -> None:
+    alone = history(client, key="top,5")
+    together = history(client, keys="sparse", key=["top,5", "ok"])
+
+    rows = [[json.loads(line) for line in answer.text.splitlines()] for answer in (alone, together)]
+    assert [{k: v for k, v in row.items() if k[0] != "_"} for row in rows[0]] == [{"top,5": 3}]
+    assert [{k: v for k, v in row.items() if k[0] != "_"} for row in rows[1]] == [
+        {"ok": True, "top,5": 3},
+        {"sparse": 7},
     ]
 
 

@@ -23,7 +23,7 @@ class RunAddress(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryParameters(RunAddress, frozen=True, kw_only=True):
     """Of GET /api/history."""
 
-    keys: str | None = None  # separated by commas
+    keys: str | None = None  # separated by commas; beside it `key`, any number of times
     stream: Literal["history", "system"] = "history"
     first_step: int | None = None
     last_step: int | None = None

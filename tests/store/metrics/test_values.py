@@ -68,3 +68,14 @@ def test_values_can_be_cut_to_a_range_of_steps(metrics: MetricStore, new_journal
     assert (steps.tolist(), following) == ([90, 91, 92, 93], 94)
     assert metrics.values(R1, "n") == ([], None)
     assert metrics.values(RunId("unknown"), "a") == ([], None)
+
+
+def test_a_range_beyond_all_steps_has_no_values(metrics: MetricStore, new_journal: type[Journal]) -> None:
+    metrics.append([new_journal().block([(0, 0.0, {"a": "x"}), (2**63 - 1, 0.0, {"a": "y"})])])
+
+    for first, last in ((2**63, None), (10**30, 10**31), (None, -(2**63) - 1)):
+        assert metrics.values(R1, "a", first_step=first, last_step=last) == ([], None)
+        assert metrics.value_steps(R1, "a", first_step=first, last_step=last).steps.size == 0
+        assert list(metrics.scan_rows(R1, first_step=first, last_step=last)) == []
+    values, _ = metrics.values(R1, "a", first_step=-(10**30), last_step=10**30)
+    assert [value.value for value in values] == ["x", "y"]

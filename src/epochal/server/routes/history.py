@@ -25,16 +25,27 @@ async def history(request: Request) -> Response:
     )
     if request.method == "HEAD":
         return Response(media_type=_MEDIA_TYPES[asked.format])
-    chunks = services.workers.stream(lambda: _chunks(services, project, run, asked))
+    keys = _keys(asked.keys, request.query_params.getlist("key"))
+    chunks = services.workers.stream(lambda: _chunks(services, project, run, keys, asked))
     # Taken before the answer begins: what goes wrong at once is told with a status of its own.
     first = await anext(chunks, b"")
     return ExportResponse(first, chunks, media_type=_MEDIA_TYPES[asked.format])
 
 
+def _keys(listed: str | None, single: list[str]) -> list[str] | None:
+    """Return the keys that were asked for: those of a list with commas, and those given one by one."""
+    if listed is None:
+        return single or None
+    return [key for key in listed.split(",") if key] + single
+
+
 def _chunks(
-    services: Services, project: ProjectRecord, run: RunRecord, asked: HistoryParameters
+    services: Services,
+    project: ProjectRecord,
+    run: RunRecord,
+    keys: list[str] | None,
+    asked: HistoryParameters,
 ) -> Iterator[bytes]:
-    keys = None if asked.keys is None else [key for key in asked.keys.split(",") if key]
     with services.stores.use(project.store_file) as store:
         # First, so that what is logged meanwhile is rather missing than without a column.
         batches = store.scan_batches(

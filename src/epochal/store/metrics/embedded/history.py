@@ -115,7 +115,9 @@ def row_windows(
 
 
 def step_range(first_step: int | None = None, last_step: int | None = None) -> tuple[int, int]:
-    """Return the range of steps, both ends included, None meaning no limit."""
+    """Return the range of steps, both ends included, None meaning no limit.  All fit in 64 bits."""
+    if (first_step or 0) > MAX_STEP or (last_step or 0) < MIN_STEP:
+        return 1, 0  # no step
     return (
         MIN_STEP if first_step is None else max(MIN_STEP, first_step),
         MAX_STEP if last_step is None else min(MAX_STEP, last_step),
