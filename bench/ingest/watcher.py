@@ -1,12 +1,14 @@
 """What following the run logs of a machine costs, and how soon a row is seen.
 
-    python bench/ingest/watcher.py             # all three questions, about two minutes
+    python bench/ingest/watcher.py             # all questions, about two minutes
     python bench/ingest/watcher.py --only idle --finished 10000
 
 - idle: CPU of the watching process beside many finished runs, with and without a few that live.
 - latency: from the return of the write to the moment a query finds the row.
 - backlog: how fast what was logged while no server ran is taken in, and the memory that takes.
   Floor of the same run: reading the files and checking their frames, storing nothing.
+- wide: the same for rows of 100,000 keys every now and then, and of 10,000 keys every step: processor time
+  from the written row to the answered query.  Floor of the same run: decoding the row.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from epochal.runlog.format import Header, RecordType
 from epochal.runlog.reader import RunLogReader
 from epochal.runlog.writer import RunLogWriter
 from epochal.store.metadata import Metadata
+from epochal.store.metrics.contract import SeriesQuery
 from epochal.store.metrics.embedded.store import EmbeddedMetricStore
 from epochal.store.metrics.stores import MetricStores
 
@@ -215,11 +218,50 @@ def backlog(home: Path, n_mb: int) -> None:
     print(f"  … memory above that of the first round    {grown / 1024:8.1f} MB")
 
 
+def wide(home: Path, n_keys: int, n_rows: int, n_between: int) -> None:
+    """Log `n_rows` rows of `n_keys` keys, with `n_between` small rows before each, five times."""
+    runs = home / f"runs-{n_keys}-{n_between}"
+    log = new_log(runs, "r1")
+    floors, costs, waits, step = [], [], [], 0
+    with watching(home / f"data-{n_keys}-{n_between}", runs) as (watcher, _, stores):
+        for _ in range(5):
+            payloads = []
+            for _ in range(n_rows):
+                payloads += [row(step + i) for i in range(n_between)] + [row(step + n_between, n_keys)]
+                step += n_between + 1
+            for payload in payloads:
+                log.append(payload)
+            began, used = time.perf_counter(), time.process_time()
+            settle(watcher)
+            query = SeriesQuery(runs=(RunId("r1"),), keys=(f"train/metric_{n_keys - 1}",))
+            with stores.use("1.db") as store:
+                (series,) = store.read_series(query).infos
+            costs.append(time.process_time() - used)
+            waits.append(time.perf_counter() - began)
+            assert series.last_step == step - 1
+            used = time.process_time()
+            for payload in payloads:
+                msgspec.msgpack.decode(payload)
+            floors.append(time.process_time() - used)
+    between = f", {n_between} of 5 before each" if n_between else ""
+    print(f"  rows of {n_keys:,} keys{between}, {n_rows} at once")
+    for name, found in (("CPU until a query is answered", costs), ("floor: decode the rows", floors)):
+        taken = statistics.median(found)
+        print(f"  … {name:<40}{taken:8.3f} s   {1e6 * taken / n_rows / n_keys:.2f} us a value")
+    print(f"  … {'by the clock':<40}{statistics.median(waits):8.3f} s")
+
+
+def wide_rows(home: Path) -> None:
+    wide(home, 100_000, 1, 0)
+    wide(home, 100_000, 1, 20)
+    wide(home, 10_000, 20, 0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=["idle", "latency", "backlog"])
+    parser.add_argument("--only", choices=["idle", "latency", "backlog", "wide"])
     parser.add_argument("--finished", type=int, default=1000, help="finished runs beside (default: 1000)")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each CPU measurement (default: 15)")
     parser.add_argument("--megabytes", type=int, default=200, help="of backlog (default: 200)")
@@ -228,6 +270,7 @@ def main() -> None:
         "idle": lambda home: idle(home, args.finished, args.seconds),
         "latency": lambda home: latency(home, 40),
         "backlog": lambda home: backlog(home, args.megabytes),
+        "wide": wide_rows,
     }
     for name, ask in questions.items():
         if args.only in (None, name):

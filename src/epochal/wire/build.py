@@ -12,8 +12,8 @@ import msgspec
 from epochal.ids import RunId, WriterId
 from epochal.runlog.format import MAGIC, Header, RecordType
 from epochal.runlog.reader import Batch, Frame, LostRange
-from epochal.wire.block import Block, Column, Loss
-from epochal.wire.gather import Gathered, GatheredColumn, gather, gather_records
+from epochal.wire.block import Block, Loss
+from epochal.wire.gather import Gathered, gather, gather_records
 
 
 def block_of_batch(
@@ -77,7 +77,7 @@ def _block(
         steps=_steps(rows.steps),
         times=_little_endian(rows.times),
         unplaced=rows.unplaced,
-        columns=[_encoded(column) for column in rows.columns],
+        columns=rows.columns,
         records=rows.records,
         losses=[Loss(*loss) for loss in losses],
     )
@@ -90,12 +90,6 @@ def _steps(steps: array[int]) -> tuple[int, int] | bytes:
     if stride and steps.tolist() == list(range(steps[0], steps[0] + stride * len(steps), stride)):
         return (steps[0], stride)
     return _little_endian(steps)
-
-
-def _encoded(column: GatheredColumn) -> Column:
-    rows = None if column.rows is None else _little_endian(array("I", column.rows))
-    values = column.values if column.kind == "v" else _little_endian(column.values)
-    return Column(column.key, column.kind, rows, values)
 
 
 def _little_endian(numbers: array[Any]) -> bytes:

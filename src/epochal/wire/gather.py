@@ -1,33 +1,31 @@
-"""Brings the rows of many payloads into columns: uniform ones as they are encoded, the others decoded."""
+"""Brings the rows of many payloads into columns: uniform ones as they are encoded, the others decoded.
+
+Most keys come in one group of rows with the same keys, and their columns are made at once.  Only a key that
+comes in several groups is put together value by value.
+"""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
-from epochal.runlog.columns import ColumnKind, LoggedRow, columns_of
+from epochal.runlog.columns import ColumnKind, LoggedRow, columns_of, little_endian
 from epochal.runlog.format import RecordType
 from epochal.runlog.reader import decode_record
+from epochal.wire.block import Column
 from epochal.wire.uniform import UniformRows, take_uniform
+from epochal.wire.wide import WideRows, take_wide
 
 # Plain integers: comparing with a member of an enum costs more than everything else about a row.
 _ROW, _UNPLACED_ROW = int(RecordType.ROW), int(RecordType.UNPLACED_ROW)
 _CHECKPOINT = int(RecordType.CHECKPOINT)
 _BEYOND_64_BITS = 2**63
 
-_TYPECODES: dict[ColumnKind, str] = {"f": "d", "i": "q", "b": "B"}
-_Values = Any  # an array, or a list of anything
-
-
-class GatheredColumn(NamedTuple):
-    """The values of one key and one kind: an array, or a list for kind "v"."""
-
-    key: str
-    kind: ColumnKind
-    rows: Sequence[int] | None  # ascending row indices; None if every row has a value
-    values: _Values
+_TYPECODES: dict[ColumnKind, Literal["d", "q", "B"]] = {"f": "d", "i": "q", "b": "B"}
+_WIDTHS: dict[ColumnKind, int] = {"f": 8, "i": 8, "b": 1}  # bytes of a value
+_Values = bytes | list[object]  # little-endian; a list for kind "v"
 
 
 class Gathered(NamedTuple):
@@ -37,7 +35,7 @@ class Gathered(NamedTuple):
     steps: array[int]
     times: array[float]
     unplaced: bytes | None  # u8 per row
-    columns: list[GatheredColumn]
+    columns: list[Column]
     records: list[tuple[int, list[Any]]]
 
 
@@ -110,6 +108,15 @@ def _sorted_out(
     return rows, row_places, others, no_rows
 
 
+class _Part(NamedTuple):
+    """Columns of keys that have values in the same rows."""
+
+    rows: Sequence[int]  # ascending, at least one
+    keys: Sequence[str]
+    kinds: Sequence[ColumnKind]
+    values: Sequence[_Values]
+
+
 class _Into:
     """Collects parts of columns until all are there."""
 
@@ -118,7 +125,7 @@ class _Into:
         self.steps: array[int] = array("q", bytes(8 * n_rows))
         self.times: array[float] = array("d", bytes(8 * n_rows))
         self.unplaced = bytearray(n_rows)
-        self._parts: dict[tuple[str, ColumnKind], list[tuple[Sequence[int], _Values]]] = {}
+        self._parts: list[_Part] = []
 
     def add_uniform(self, group: UniformRows, rows: Sequence[int]) -> None:
         if len(rows) == self.n_rows:
@@ -129,38 +136,101 @@ class _Into:
         if group.is_unplaced:
             for row in rows:
                 self.unplaced[row] = 1
-        for key, kind, values in group.columns:
-            self._parts.setdefault((key, kind), []).append((rows, values))
+        keys, kinds, values = zip(*group.columns, strict=True) if group.columns else ((), (), ())
+        self._parts.append(_Part(rows, keys, kinds, [_bytes_of(column) for column in values]))
 
     def add_decoded(self, records: Sequence[list[Any]], rows: Sequence[int]) -> None:
-        columns, times = columns_of([LoggedRow(r[2], r[1], r[3]) for r in records])
+        wide, left = take_wide([LoggedRow(r[2], r[1], r[3]) for r in records])
+        for group in wide:
+            self._add_wide(group, rows)
+        columns, times = columns_of(left)
         for row, record, time in zip(rows, records, times, strict=True):
             self.steps[row], self.times[row] = record[2], time
             self.unplaced[row] = record[0] == _UNPLACED_ROW
         for key, kind, indices, values in columns:
             here = rows if indices is None else [rows[i] for i in indices]
-            typed = list(values) if kind == "v" else array(_TYPECODES[kind], cast("Sequence[float]", values))
-            self._parts.setdefault((key, kind), []).append((here, typed))
+            typed = list(values) if kind == "v" else little_endian(_TYPECODES[kind], values)
+            self._parts.append(_Part(here, (key,), (kind,), (typed,)))
 
-    def columns(self) -> list[GatheredColumn]:
+    def _add_wide(self, group: WideRows, rows: Sequence[int]) -> None:
+        here = [rows[i] for i in group.members]
+        self._parts.append(_Part(here, group.keys, group.kinds, group.values))
+
+    def columns(self) -> list[Column]:
         """Return them in order of first appearance."""
-        merged = [(_merged(parts), key, kind) for (key, kind), parts in self._parts.items()]
-        merged.sort(key=lambda column: column[0][0][0])
-        return [
-            GatheredColumn(key, kind, None if len(rows) == self.n_rows else rows, values)
-            for (rows, values), key, kind in merged
-        ]
+        parts = sorted(self._parts, key=lambda part: part.rows[0])
+        shared = _in_several(parts)
+        merging = _Merging(self.n_rows, parts, shared)
+        found: list[Column] = []
+        for part in parts:
+            rows = _row_bytes(part.rows, self.n_rows)
+            own = zip(part.keys, part.kinds, part.values, strict=True)
+            if shared.isdisjoint(part.keys):
+                found += [Column(key, kind, rows, values) for key, kind, values in own]
+                continue
+            for key, kind, values in own:
+                if key not in shared:
+                    found.append(Column(key, kind, rows, values))
+                elif (column := merging.take(key, kind)) is not None:
+                    found.append(column)
+        return found
 
 
-def _merged(parts: list[tuple[Sequence[int], _Values]]) -> tuple[Sequence[int], _Values]:
-    """Return the parts of one column as one, its rows ascending."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = [row for part, _ in parts for row in part]
-    values = parts[0][1][:]
-    for _, more in parts[1:]:
-        values.extend(more)
-    order = sorted(range(len(rows)), key=rows.__getitem__)
-    in_order = [values[i] for i in order]
-    typed = in_order if isinstance(values, list) else array(values.typecode, in_order)
-    return [rows[i] for i in order], typed
+def _in_several(parts: Sequence[_Part]) -> set[str]:
+    """Return the keys that are in more than one of `parts`."""
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for part in parts:
+        if not seen.isdisjoint(part.keys):
+            shared.update(seen.intersection(part.keys))
+        seen.update(part.keys)
+    return shared
+
+
+class _Merging:
+    """Puts columns together whose values are in several parts."""
+
+    def __init__(self, n_rows: int, parts: Sequence[_Part], shared: set[str]) -> None:
+        self._n_rows, self._parts = n_rows, parts
+        self._pieces: dict[tuple[str, ColumnKind], list[tuple[int, _Values]]] = {}
+        # Keys that are logged together have values in the same parts, so this is worked out once for all.
+        self._orders: dict[tuple[int, ...], tuple[bytes | None, list[int] | None]] = {}
+        for number, part in enumerate(parts if shared else ()):
+            for key, kind, values in zip(part.keys, part.kinds, part.values, strict=True):
+                if key in shared:
+                    self._pieces.setdefault((key, kind), []).append((number, values))
+
+    def take(self, key: str, kind: ColumnKind) -> Column | None:
+        """Return the column of `key` and `kind`; None if it was returned before."""
+        pieces = self._pieces.pop((key, kind), None)
+        if pieces is None:
+            return None
+        rows, order = self._order(tuple([number for number, _ in pieces]))
+        if kind == "v":
+            values = [value for _, more in pieces for value in more]
+            return Column(key, kind, rows, values if order is None else [values[i] for i in order])
+        data = b"".join([cast("bytes", more) for _, more in pieces])
+        if order is not None:
+            width = _WIDTHS[kind]
+            data = b"".join([data[width * i : width * i + width] for i in order])
+        return Column(key, kind, rows, data)
+
+    def _order(self, numbers: tuple[int, ...]) -> tuple[bytes | None, list[int] | None]:
+        """Return the rows of some parts together, and the order of their values if it is another one."""
+        found = self._orders.get(numbers)
+        if found is None:
+            rows = [row for number in numbers for row in self._parts[number].rows]
+            order = sorted(range(len(rows)), key=rows.__getitem__)
+            rows.sort()
+            is_same = order == list(range(len(order)))
+            found = _row_bytes(rows, self._n_rows), None if is_same else order
+            self._orders[numbers] = found
+        return found
+
+
+def _row_bytes(rows: Sequence[int], n_rows: int) -> bytes | None:
+    return None if len(rows) == n_rows else little_endian("I", rows)
+
+
+def _bytes_of(numbers: array[Any]) -> bytes:
+    return little_endian(cast('Literal["d", "q", "B"]', numbers.typecode), numbers)

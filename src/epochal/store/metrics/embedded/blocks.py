@@ -343,26 +343,36 @@ def check_block(block: Block) -> None:
     if least < 0:
         raise BlockError(f"a block with the step {least}: steps begin at 0")
     n_bytes = 8 * n_rows
+    n_of_rows: dict[bytes, int] = {}  # those that were looked at: the keys of a wide row share theirs
     for column in block.columns:
         # Most are of this kind, and there may be a hundred thousand of them.
         if column.rows is not None or column.kind not in "fi" or len(column.values) != n_bytes:
-            _check_column(column, n_rows)
+            _check_column(column, n_rows, n_of_rows)
         elif type(column.values) is not bytes:
             raise BlockError(f"the column {column.key!r} of kind {column.kind} has no array of values")
 
 
-def _check_column(column: Column, n_rows: int) -> None:
+def _check_column(column: Column, n_rows: int, n_of_rows: dict[bytes, int]) -> None:
     n = n_rows
     if column.rows is not None:
-        if len(column.rows) % 4:
-            raise BlockError(f"the column {column.key!r} has {len(column.rows)} bytes of row indices")
-        rows = np.frombuffer(column.rows, "<u4")
-        n = rows.size
-        if n and (rows[-1] >= n_rows or (n > 1 and not (rows[1:] > rows[:-1]).all())):
-            raise BlockError(f"the row indices of the column {column.key!r} do not ascend below {n_rows}")
+        known = n_of_rows.get(column.rows)
+        if known is None:
+            known = n_of_rows[column.rows] = _checked_rows(column.key, column.rows, n_rows)
+        n = known
     item_bytes = _ITEM_BYTES.get(column.kind, 1)
     if isinstance(column.values, list) != (column.kind == "v") or len(column.values) != n * item_bytes:
         raise BlockError(f"the column {column.key!r} of kind {column.kind} does not hold {n} values")
+
+
+def _checked_rows(key: str, data: bytes, n_rows: int) -> int:
+    """Return how many row indices a column has."""
+    if len(data) % 4:
+        raise BlockError(f"the column {key!r} has {len(data)} bytes of row indices")
+    rows = np.frombuffer(data, "<u4")
+    n = rows.size
+    if n and (rows[-1] >= n_rows or (n > 1 and not (rows[1:] > rows[:-1]).all())):
+        raise BlockError(f"the row indices of the column {key!r} do not ascend below {n_rows}")
+    return n
 
 
 def n_values(block: Block) -> int:
