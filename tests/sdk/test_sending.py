@@ -343,7 +343,7 @@ def test_a_writer_in_shared_mode_that_is_not_the_main_one_is_sent_and_does_not_e
     server: Any,
 ) -> None:
     """It may be on a machine of its own, from where nobody else sends."""
-    settings = {"x_primary": False, "x_label": "rank 1"}
+    settings = {"x_primary": False, "x_label": "rank 1", "x_update_finish_state": False}
     run = epochal.init(project="p", id="r1", mode="shared", settings=settings)
     for i in range(100):
         run.log({"i": i})

@@ -19,6 +19,7 @@ from epochal.errors import BlockError, DeletedRunError
 from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
+from epochal.ingest.labels import label_console
 from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
 from epochal.ingest.placing import place
 from epochal.ingest.refuse import without_negative_steps
@@ -286,7 +287,7 @@ class Ingest:
             if block.first_offset == writer.record.applied_offset:
                 placed = place(block, fold.next_step, writer.placed)
                 fold.apply(placed, now=now)
-                accepted.append(placed)
+                accepted.append(label_console(placed, writer.label))
         return accepted
 
     def _introduce(self, names: Sequence[RunName], blocks: Iterable[Block]) -> dict[RunName, RunFold]:

@@ -53,7 +53,13 @@ class WriterState(msgspec.Struct):
     exit_at: float = 0.0
     watches: str | None = None  # of a sidecar: the writer it watches
     is_preempting: bool = False  # it said that it is about to be taken away
+    is_shared: bool = False  # its run has many writers, from anywhere
     released: int = 0  # bytes: what the store was told
+
+    @property
+    def label(self) -> str | None:
+        """What tells its output from that of the run's other writers."""
+        return self.record.label if self.is_shared else None
 
     @property
     def has_ended(self) -> bool:
@@ -262,6 +268,7 @@ class RunFold:
             writer.record, started_at=started_at, label=label if isinstance(label, str) else None
         )
         writer.watches = _text(header.get("watches"))
+        writer.is_shared = header.get("mode") == "shared"
         created_at = min(started_at or self.run.created_at, self.run.created_at)
         self.run = msgspec.structs.replace(self.run, created_at=created_at)
 
@@ -343,6 +350,7 @@ def _said_by(state: WriterState) -> dict[str, object]:
         "exit_at": state.exit_at,
         "watches": state.watches,
         "is_preempting": state.is_preempting,
+        "is_shared": state.is_shared,
     }
 
 
@@ -354,6 +362,7 @@ def _writer_state(record: WriterRecord, said: Mapping[str, Any]) -> WriterState:
         exit_at=said.get("exit_at", 0.0),
         watches=said.get("watches"),
         is_preempting=said.get("is_preempting", False),
+        is_shared=said.get("is_shared", False),
     )
 
 
@@ -367,6 +376,8 @@ def _witness(state: WriterState) -> Witness:
         exit=state.exit,
         exit_at=state.exit_at,
         is_preempting=state.is_preempting,
+        is_shared=state.is_shared,
+        label=record.label,
     )
 
 

@@ -27,10 +27,6 @@ _CHECKPOINT_AT_END_AFTER_BYTES = 16 * 2**10
 def watch(run: Run) -> None:
     """Have what surrounds a live run begin: the sidecar, console capture, the hook on this process's end."""
     settings = run._settings
-    if not run._is_primary:
-        if run._destination is not None:  # It may be on a machine of its own, from where nobody else sends.
-            sidecar_process.attach(run._session.folder, sidecar_settings(run))
-        return
     hook = _Hook(run)
     exit_hooks.install(hook)
     run._on_finish.append(lambda: exit_hooks.remove(hook))
@@ -54,12 +50,13 @@ def sidecar_settings(run: Run) -> dict[str, object]:
     return {
         "sampling_interval": settings.x_stats_sampling_interval,
         "disable_stats": settings.x_disable_stats,
-        "disable_meta": settings.x_disable_meta or settings.x_disable_machine_info,
+        # Of many writers the main one says where the run came from.
+        "disable_meta": settings.x_disable_meta or settings.x_disable_machine_info or not run._is_primary,
         "disable_git": settings.disable_git,
-        "save_requirements": settings.x_save_requirements,
+        "save_requirements": settings.x_save_requirements and run._is_primary,
         "disk_paths": list(settings.x_stats_disk_paths),
         "gpu_device_ids": settings.x_stats_gpu_device_ids,
-        "ends_run": run._is_primary,
+        "ends_run": _tells_its_end(run),
         "console_files": run._console_files,
         **(
             {}
@@ -102,7 +99,7 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
     n_late = 0
     with _contained("waiting for devices"):
         n_late = run._wait_for_devices(timeout_s)
-    ends_the_run = run._is_primary and not run._is_foreign and run._settings.x_update_finish_state
+    ends_the_run = _tells_its_end(run)
     with _contained("reading the console"):
         console_files.flush(run._console_files)
     with _contained("repeating what was said"):
@@ -120,7 +117,7 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
         for let_go in run._on_finish:
             with _contained("letting go"):
                 let_go()
-        if (run._is_primary or run._destination is not None) and run._session.is_recorded:
+        if run._began_here and run._session.is_recorded:
             sidecar_process.detach(run._session.folder, is_code_given=is_code_given)
             if outcome.exit_code == 0:
                 previous.forget(run._session.folder.parent, run.id)
@@ -136,6 +133,11 @@ def _finish(run: Run, outcome: Outcome, quiet: bool, *, is_code_given: bool = Fa
             _print_footer(run)
     if interrupt is not None:
         raise interrupt
+
+
+def _tells_its_end(run: Run) -> bool:
+    """Whether this process's end is said: in shared mode each says its own, and the server what it means."""
+    return run._began_here and not run._is_foreign and run._settings.x_update_finish_state
 
 
 def _wait_for_server(run: Run, began: float) -> tuple[Sent | None, KeyboardInterrupt | None]:

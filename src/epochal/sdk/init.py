@@ -237,6 +237,7 @@ def _begin(settings: Settings, config: dict[str, object]) -> Run:
         run._destination = destination
         if earlier is not None:
             run._session.go_on_from(earlier.summary)
+    run._began_here = True
     _fill(run, attributes, config, earlier)
     process.begin(run)
     if run._session.is_recorded:
@@ -285,8 +286,10 @@ def _fill(run: Run, attributes: dict[str, Any], config: dict[str, object], earli
         for definition in earlier.definitions.values():
             run._synchronise(Metric(definition))
         run._step_sync.go_on_from(earlier.step_metrics)
-    if run._is_primary:
-        run._record_attributes({k: v for k, v in attributes.items() if v is not None})
+    if not run._is_primary and not run._settings.run_name:
+        attributes = {k: v for k, v in attributes.items() if k != "name"}  # The main writer's holds.
+    if said := {k: v for k, v in attributes.items() if v is not None}:
+        run._record_attributes(said)
     if config:
         # A resumed run may be given another config on purpose: the newest holds.
         run.config.update(config, allow_val_change=True)

@@ -37,6 +37,7 @@ class Run(LaterRunMethods, RunFacts):
     ) -> None:
         self._settings = settings
         self._is_foreign = False  # in a forked child
+        self._began_here = False  # by init() in this process or the one it was forked from
         self._console_files: list[ConsoleFile] = []  # that the sidecar follows
         self._on_finish: list[Any] = []
         self._destination: Destination | None = None

@@ -45,7 +45,7 @@ class ConsoleParameters(RunAddress, frozen=True, kw_only=True):
     """Of GET /api/console."""
 
     search: str | None = None
-
+    label: str | None = None  # of the writer
     after: int | None = None
     before: int | None = None
     limit: int = 1000

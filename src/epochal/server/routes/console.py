@@ -38,21 +38,24 @@ async def console(request: Request) -> Response:
 def _read(services: Services, asked: ConsoleParameters) -> ConsoleAnswer:
     project, run = find_run(services, asked.entity, asked.project, asked.run)
     with services.stores.use(project.store_file) as store:
-        if asked.search:
-            return _search(store, run.run_id, asked, asked.search.casefold())
+        if asked.search or asked.label is not None:
+            return _search(store, run.run_id, asked)
         lines, total = store.console(run.run_id, after=asked.after, before=asked.before, limit=asked.limit)
     following = lines[-1].sequence + 1 if lines else (asked.after + 1 if asked.after is not None else total)
     return ConsoleAnswer(lines, following, total)
 
 
-def _search(store: MetricStore, run: RunId, asked: ConsoleParameters, text: str) -> ConsoleAnswer:
-    """Return the first lines with `text`, of those that one request may look at."""
+def _search(store: MetricStore, run: RunId, asked: ConsoleParameters) -> ConsoleAnswer:
+    """Return the first lines with the text and of the writer, of those that one request may look at."""
+    text = (asked.search or "").casefold()
     found: list[ConsoleLine] = []
     following, total = max(0, -1 if asked.after is None else asked.after + 1), 0
     for _ in range(0, MAX_SEARCHED_LINES, _LINES_A_TURN):
         lines, total = store.console(run, after=following - 1, before=asked.before, limit=_LINES_A_TURN)
         for line in lines:
             following = line.sequence + 1
+            if asked.label not in (None, line.label):
+                continue
             if text in line.text.casefold():
                 found.append(line)
                 if len(found) == asked.limit:

@@ -180,11 +180,12 @@ class KeyInfo(msgspec.Struct, frozen=True):
     last_step: int | None
 
 
-class ConsoleLine(msgspec.Struct, frozen=True):
+class ConsoleLine(msgspec.Struct, frozen=True, omit_defaults=True):
     sequence: int  # per run, counting from 0
     time: float
     stream: str
     text: str
+    label: str | None = None  # of the writer, in a run of many
 
 
 class MetricStore(Protocol):

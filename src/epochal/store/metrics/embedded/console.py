@@ -21,6 +21,8 @@ from epochal.wire.block import Block
 
 DAMAGED_LINE = "[this line is damaged: see `epochal store check`]"
 
+LABEL_MARK = "/l:"  # between the name of a stream and the label of its writer
+
 Piece = tuple[float, str, str]  # time, stream, text
 _Open = tuple[int, int]  # sequence, parts
 
@@ -134,4 +136,7 @@ def _with_part(
     added = text.decode(errors="replace") if is_sound else DAMAGED_LINE
     if line is not None:
         return structs.replace(line, text=line.text + added)
-    return ConsoleLine(sequence, time if is_sound else 0.0, stream.decode() if is_sound else "stderr", added)
+    if not is_sound:
+        return ConsoleLine(sequence, 0.0, "stderr", added)
+    name, _, label = stream.decode().partition(LABEL_MARK)
+    return ConsoleLine(sequence, time, name, added, label or None)
