@@ -37,7 +37,8 @@ LAYERS: dict[str, set[str]] = {
     "query": {"base", "wire", "store"},
     "importers": {"base", "runlog", "wire", "ingest"},
     "care": {"base", "runlog", "wire", "store", "ingest"},
-    "server": {"base", "wire", "store", "access", "ingest", "query"},
+    "alerts": {"base", "store.metadata"},
+    "server": {"base", "wire", "store", "access", "ingest", "query", "alerts"},
     "server.compat": {"base", "wire", "store", "access", "ingest", "query"},
     "api": {"base"},
     # The declarations that its options and help are made from; `upload` for the types alone.
@@ -63,6 +64,7 @@ PACKAGES: dict[str, set[str]] = {
     "access": {"msgspec"},
     "ingest": SERVER_PACKAGES,
     "query": {*SERVER_PACKAGES, "sqlalchemy", "regex"},
+    "alerts": {"msgspec", "apprise", "requests"},  # requests as part of apprise, to stop its redirects
     "importers": SERVER_PACKAGES,
     "care": SERVER_PACKAGES,
     "server": {*SERVER_PACKAGES, "starlette", "uvicorn", "uvloop", "ariadne", "graphql", "arro3", "limits"},

@@ -400,7 +400,8 @@ class Ingest:
             store.projects.touch(connection, ((fold.project_key, fold.run.heartbeat_at) for fold in folds))
             store.documents.put(connection, ((fold.run.key, fold.take_documents()) for fold in folds))
             store.losses.add(connection, ((fold.run.key, loss) for fold in folds for loss in fold.new_losses))
-            store.alerts.add(connection, (kept for fold in folds for kept in fold.take_alerts()))
+            said = (alert for fold in folds for alert in fold.take_alerts())
+            store.alerts.add(connection, said, now=self._clock())
             store.definitions.put(connection, (said for fold in folds for said in fold.take_definitions()))
             store.writers.save(connection, _changed_writers(folds))
         for fold in folds:

@@ -28,6 +28,8 @@ from epochal.access.api_keys import ApiKeys, owner_of, system_user
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.secret import load_secret
 from epochal.access.sessions import Sessions
+from epochal.alerts.addresses import networks
+from epochal.alerts.courier import Courier
 from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY
 from epochal.ingest.accept import Ingest
@@ -82,6 +84,7 @@ def serve(settings: ServerSettings, home: Path, *, open_browser: bool) -> None:
     sys.setswitchinterval(_SWITCH_S)
     _open_many_files()
     addresses = _addresses(settings)
+    _check_networks(settings)
     with contextlib.ExitStack() as cleanup:
         stop = cleanup.enter_context(StopSignals())
         cleanup.enter_context(memory_given_back())
@@ -140,6 +143,9 @@ def _services(
         api_keys = ApiKeys(metadata, time.time)
         key_lookups = KeyLookups(api_keys)
         cleanup.callback(key_lookups.close)
+        courier = Courier(metadata, settings.alert_allow_network)
+        courier.start()
+        cleanup.callback(courier.stop)
         watcher = Watcher(ingest, lambda: _watched_folders(settings, home), metadata.writers.finished_paths())
         watcher.start()
         cleanup.callback(watcher.stop)
@@ -170,6 +176,13 @@ def _addresses(settings: ServerSettings) -> Addresses:
         return Addresses(settings.host, (*settings.allow_host, *_own_names(settings.host)))
     except ValueError as error:
         raise UsageError(f"--allow-host: {error}.") from error
+
+
+def _check_networks(settings: ServerSettings) -> None:
+    try:
+        networks(settings.alert_allow_network)
+    except ValueError as error:
+        raise UsageError(f"--alert-allow-network: {error}.") from error
 
 
 def _own_names(host: str) -> Sequence[str]:

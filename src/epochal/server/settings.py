@@ -64,6 +64,15 @@ class ServerSettings:
             group="network",
         ),
     ] = ()
+    alert_allow_network: Annotated[
+        tuple[str, ...],
+        About(
+            "Private network or address that alerts may be sent to, such as 10.1.0.0/16; may be repeated",
+            "NETWORK",
+            "public addresses only",
+            group="network",
+        ),
+    ] = ()
     max_body_bytes: Annotated[int, About("Largest request body accepted", "BYTES")] = 8 * 2**20
     max_upload_bytes: Annotated[
         int, About("Largest body of blocks accepted; one call of log() may have 256 MiB", "BYTES")

@@ -7,6 +7,7 @@ from pathlib import Path
 from ariadne import load_schema_from_path, make_executable_schema
 from graphql import GraphQLSchema
 
+from epochal.server.graphql.alert_channels import alert_channel, mutation
 from epochal.server.graphql.alerts import alert
 from epochal.server.graphql.metric_keys import metric_key
 from epochal.server.graphql.projects import project
@@ -26,7 +27,7 @@ def build_schema() -> GraphQLSchema:
     Raises:
         GraphQLError: a resolver is for a type or field that the schema does not have.
     """
-    of_lists = (run_group, run_field, run_aggregate, alert)
+    of_lists = (run_group, run_field, run_aggregate, alert, alert_channel, mutation)
     bindables = (query, server_info, project, run, loss, metric_key, *of_lists, date_time, json_string, int64)
     return make_executable_schema(
         load_schema_from_path(str(SCHEMA_PATH)), *bindables, convert_names_case=True

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
+from epochal.store.metadata.alert_channels import queue
 from epochal.store.metadata.base import Database, insert_missing
 from epochal.store.metadata.records import AlertRecord, NewAlert
 from epochal.store.metadata.tables import alerts, projects, runs
 
 MAX_PAGE = 1000
+# Runs that are synced late must not bring a storm of what is long over.
+SENT_WITHIN_S = 3600.0
 
 
 class AlertPage(NamedTuple):
@@ -28,8 +31,18 @@ class Alerts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, connection: Connection, said: Iterable[tuple[int, int, NewAlert]]) -> list[int]:
-        """Keep alerts, given by the keys of project and run.
+    def add(
+        self, connection: Connection, said: Iterable[tuple[int, int, NewAlert]], *, now: float
+    ) -> list[int]:
+        """Keep alerts, given by the keys of project and run, and queue them for the channels they go to.
+
+        An alert that is more than an hour old is kept and not sent, as is one whose title the run said
+        within the waiting time before it.
+
+        Args:
+            connection: of a transaction.
+            said: project key, run key, alert.
+            now: Unix seconds.
 
         Returns:
             The keys of those that were not there before.
@@ -46,7 +59,11 @@ class Alerts:
                 title=alert.title,
                 text=alert.text,
             )
-            new += connection.execute(statement.returning(alerts.c.key)).scalars().all()
+            for key in connection.execute(statement.returning(alerts.c.key)).scalars().all():
+                new.append(key)
+                is_old = now - alert.created_at > SENT_WITHIN_S
+                if not is_old and not _was_said_lately(connection, run_key, key, alert):
+                    queue(connection, project_key, run_key, key, alert.level, now=now)
         return new
 
     def newest(
@@ -80,6 +97,20 @@ class Alerts:
             rows = connection.execute(query).all()
         found = [AlertRecord(**row._mapping) for row in rows]
         return AlertPage(n_total, found[:n], len(found) > n)
+
+
+def _was_said_lately(connection: Connection, run_key: int, key: int, alert: NewAlert) -> bool:
+    """Whether another of the run's writers said the same title within the waiting time."""
+    if alert.wait_s <= 0:
+        return False
+    query = select(alerts.c.key).where(
+        alerts.c.run_key == run_key,
+        alerts.c.title == alert.title,
+        alerts.c.key != key,
+        alerts.c.created_at > alert.created_at - alert.wait_s,
+        alerts.c.created_at <= alert.created_at,
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 _SELECT: Select[tuple[object, ...]] = (

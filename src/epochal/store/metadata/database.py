@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from epochal.base.sqlite_errors import meaning
 from epochal.errors import DataFolderError
 from epochal.store.metadata import migrate
+from epochal.store.metadata.alert_channels import AlertChannels
 from epochal.store.metadata.alerts import Alerts
 from epochal.store.metadata.api_keys import ApiKeys
 from epochal.store.metadata.definitions import Definitions
@@ -62,6 +63,7 @@ class Metadata:
         self.definitions = Definitions(self)
         self.losses = Losses(self)
         self.alerts = Alerts(self)
+        self.alert_channels = AlertChannels(self)
         self.fields = Fields(self, path.with_name("fields.db"))
         self.writers = Writers(self)
         self.users = Users(self)

@@ -91,6 +91,11 @@ class Projects:
         with self._database.read() as connection:
             return connection.execute(_KEY, {"entity_": entity, "name_": name}).scalar_one_or_none()
 
+    def entity_of(self, key: int) -> str | None:
+        """Return whose project this is."""
+        with self._database.read() as connection:
+            return connection.execute(select(projects.c.entity).where(projects.c.key == key)).scalar()
+
     def touch(self, connection: Connection, signs: Iterable[tuple[int, float]]) -> None:
         """Say when runs of projects, given by project key, gave a sign of life."""
         newest: dict[int, float] = {}

@@ -89,6 +89,17 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class AlertChannel(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts are sent."""
+
+    key: int  # never reused
+    project_key: int | None  # None: of all projects
+    name: str
+    url: str  # a secret
+    level: AlertLevel  # the least urgent that is sent
+    created_at: float
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run.  The three documents are empty where the caller did not ask for them."""
 

@@ -131,6 +131,36 @@ alerts = Table(
 )
 
 
+# Where alerts are sent, of one project or (without a project) of all.
+alert_channels = Table(
+    "alert_channels",
+    schema,
+    Column("key", Integer, primary_key=True, autoincrement=True),
+    Column("project_key", Integer, ForeignKey("projects.key")),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),  # a secret: it leaves this file towards its service only
+    Column("level", Text, nullable=False),  # the least urgent that is sent
+    Column("created_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Alerts that are to be sent, and what became of that.
+alert_deliveries = Table(
+    "alert_deliveries",
+    schema,
+    Column("alert_key", Integer, ForeignKey("alerts.key"), primary_key=True),
+    Column("channel_key", Integer, ForeignKey("alert_channels.key"), primary_key=True),
+    Column("run_key", Integer, ForeignKey("runs.key"), nullable=False),
+    Column("n_tries", Integer, nullable=False),
+    Column("next_try_at", Float),  # None: it is over
+    Column("state", Text, nullable=False),  # waiting, delivered, failed, left_out
+    Column("error", Text),  # of the last try
+    Index(None, "next_try_at"),
+    Index(None, "channel_key"),
+    Index(None, "run_key"),
+)
+
+
 def _definition(owner: str, target: str) -> list[Column[object]]:
     return [
         Column(owner, Integer, ForeignKey(target), primary_key=True),

@@ -1,0 +1,1 @@
+"""Telling people of alerts, by e-mail, chat and webhook."""
