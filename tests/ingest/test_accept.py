@@ -563,7 +563,35 @@ def test_a_deleted_run_is_gone_and_late_blocks_do_not_bring_half_of_it_back(
     assert len(data.rows("r2")) == 2
 
 
-def test_a_deletion_cut_short_between_the_stores_can_be_done_again(data: DataFolder, new_log: NewLog) -> None:
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_deletion_cut_short_between_the_stores_is_ended_by_the_next_start(
+    data: DataFolder, new_log: NewLog, is_finished: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = new_log()
+    log.row(0, {"loss": 1.0})
+    data.ingest.accept(blocks_of(log.path))
+    if is_finished:
+        data.ingest.finish([(RunLogReader(log.path).header, log.path)])
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(data.metadata.runs), "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        data.ingest.delete_run("local", "p", RunId("r1"))
+    monkeypatch.undo()
+    assert data.metadata.runs.get("local", "p", RunId("r1")) is not None
+    data.reopen()
+
+    assert data.metadata.runs.get("local", "p", RunId("r1")) is None
+    log.row(1, {"loss": 0.5})
+    with pytest.raises(DeletedRunError):
+        data.ingest.accept(blocks_of(log.path))
+
+
+def test_a_run_whose_history_was_deleted_takes_nothing_before_it_is_gone(
+    data: DataFolder, new_log: NewLog
+) -> None:
     log = new_log()
     log.row(0, {"loss": 1.0})
     data.ingest.accept(blocks_of(log.path))
@@ -571,7 +599,6 @@ def test_a_deletion_cut_short_between_the_stores_can_be_done_again(data: DataFol
     assert project is not None
     with data.stores.use(project.store_file) as store:
         store.delete_run(RunId("r1"), for_good=True)
-    data.reopen()
     log.row(1, {"loss": 0.5})
 
     with pytest.raises(DeletedRunError):

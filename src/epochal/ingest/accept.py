@@ -170,7 +170,7 @@ class Ingest:
         """Delete a run for good; return whether there was one.
 
         Answers at once whatever the run's size; its space comes back in the background.  Blocks of it that
-        come later are refused.  If this is cut short, it can be done again, and no block gets in meanwhile.
+        come later are refused.  If this is cut short, no block gets in meanwhile, and the next start ends it.
         """
         name = (entity, project, run_id)
         with self._lock:
@@ -178,11 +178,13 @@ class Ingest:
             if run is None:
                 return False
             self._folds.pop(name, None)
-            # First, since it keeps later blocks out: from here on there is nothing that could come back.
+            # The next start looks at runs with writers that are not finished.
+            with self._metadata.write() as connection:
+                self._metadata.writers.reopen(connection, run.key)
+            # Before the metadata, since it keeps later blocks out: from here on nothing can come back.
             with self._stores.use(store_file(self._project_key(entity, project))) as store:
                 store.delete_run(run_id, for_good=True)
-            with self._metadata.write() as connection:
-                self._metadata.runs.delete(connection, run.key)
+            self._forget(run.key)
         self._changes.publish(Change(entity, project, run_id, frozenset({"run"})))
         return True
 
@@ -195,6 +197,10 @@ class Ingest:
             fold.lose(loss)
             self._save([fold])
             self._publish([(name, fold)])
+
+    def _forget(self, run_key: int) -> None:
+        with self._metadata.write() as connection:
+            self._metadata.runs.delete(connection, run_key)
 
     def _accept_apart(
         self,
@@ -374,7 +380,13 @@ class Ingest:
         key = self._project_key(writer.entity, writer.project)
         with self._stores.use(store_file(key)) as store:
             stored = store.end_offset(writer.run_id, writer.writer)
-        if stored > writer.applied_offset:
+            # A run that is there has at least what was taken in of it.
+            is_deleted = (stored == 0 or stored < writer.applied_offset) and store.is_deleted(writer.run_id)
+        if is_deleted:
+            run = self._metadata.runs.get(writer.entity, writer.project, writer.run_id, documents=())
+            if run is not None:  # else it went with another of its writers
+                self._forget(run.key)
+        elif stored > writer.applied_offset:
             self._find((writer.entity, writer.project, writer.run_id))
 
     def _catch_up(self, name: RunName, fold: RunFold) -> None:

@@ -160,6 +160,7 @@ def _services(
             key_lookups=key_lookups,
             rate_limits=rate_limits,
             admission=Admission(settings.upload_memory_bytes),
+            ingest=ingest,
             intake=intake,
             web_app=WebApp(),
             metadata=metadata,

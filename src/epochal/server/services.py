@@ -13,6 +13,7 @@ from epochal.access.addresses import Addresses
 from epochal.access.api_keys import ApiKeys
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.sessions import Sessions
+from epochal.ingest.accept import Ingest
 from epochal.query.live import ChangeFeed
 from epochal.server.admission import Admission
 from epochal.server.callers import KeyLookups
@@ -39,6 +40,7 @@ class Services:
     key_lookups: KeyLookups
     rate_limits: RateLimits
     admission: Admission
+    ingest: Ingest
     intake: Intake
     web_app: WebApp
     metadata: Metadata

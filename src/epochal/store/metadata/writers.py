@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from epochal.ids import RunId, WriterId
 from epochal.store.metadata.base import Database, upsert
@@ -77,6 +77,11 @@ class Writers:
         )
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def reopen(self, connection: Connection, run_key: int) -> None:
+        """Let the writers of a run be looked at at the next start, whether they were finished or not."""
+        of_run = writers.c.run_key == run_key
+        connection.execute(update(writers).where(of_run).values(is_finished=False))
 
     def save(self, connection: Connection, changed: Iterable[tuple[int, WriterRecord]]) -> None:
         """Insert writers, given by run key, or replace what is known about them."""
