@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.drills.server_kill import Server
 
 HANG_S = 30.0  # from the start of the process to its end
+IMPORT_S = 30.0  # more for one that imports torch in five processes, beside all the others of the drill
 ORPHAN_S = 10.0  # from the end of the process to the end of everything it started
 MARK = "EPOCHAL_DRILL_MARK"
 
@@ -182,16 +183,17 @@ def run_case(case: Case, folder: Path, *, server: Server | None, url: str | None
     environ = {}
     if url is not None:
         environ = {"EPOCHAL_BASE_URL": url, "EPOCHAL_API_KEY": server.key if server else "epochal-aaaa"}
+    patience_s = HANG_S + (IMPORT_S if case.imports else 0.0)
     job = Job(case.script, folder, environ)
     faults: list[str] = []
     try:
         if case.act is not None:
             case.act(job)
         try:
-            code = job.process.wait(max(0.1, HANG_S - (time.monotonic() - job.began)))
+            code = job.process.wait(max(0.1, patience_s - (time.monotonic() - job.began)))
         except subprocess.TimeoutExpired:
-            faults.append(f"hang: not over after {HANG_S:g} s")
-            return Verdict(faults, HANG_S, 0.0)
+            faults.append(f"hang: not over after {patience_s:g} s")
+            return Verdict(faults, patience_s, 0.0)
         ended = time.monotonic()
         if code != case.exit_code:
             faults.append(f"code {code}, not {case.exit_code}: {_tail(folder / 'errors.txt')}")
