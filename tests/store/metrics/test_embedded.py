@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from epochal.errors import NewerDataFolderError
 from epochal.ids import RunId, WriterId
-from epochal.store.metrics.contract import SeriesQuery
+from epochal.store.metrics.contract import Buckets, SeriesQuery
 from epochal.store.metrics.embedded import EmbeddedMetricStore
 from epochal.store.metrics.embedded.background import DUE_VALUES
+from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.wire.block import Block, Column
 
 if TYPE_CHECKING:
@@ -151,6 +153,34 @@ def test_a_chart_is_the_same_however_often_it_is_loaded(store: EmbeddedMetricSto
     query = SeriesQuery(runs=(R1,), keys=("a",), n_buckets=777)
     first, second = store.read_series(query), store.read_series(query)
     assert [column.tobytes() for column in first.buckets] == [column.tobytes() for column in second.buckets]
+
+
+def test_a_runs_chart_is_the_same_whatever_runs_are_asked_for_beside_it(tmp_path: Path) -> None:
+    sizes = ChunkSizes(points_a_chunk=64, buckets_a_chunk=16, points_a_bucket=4, buckets_a_bucket=2)
+    store = EmbeddedMetricStore(tmp_path / "m.db", background=False, sizes=sizes)
+    rng = np.random.default_rng(4)
+    runs = tuple(RunId(f"r{i}") for i in range(6))
+    for number, run in enumerate(runs):
+        values = rng.standard_normal(9000 if number < 4 else 5000 + number)
+        if number == 2:
+            values[1000:1003] = np.nan, np.inf, -np.inf
+        store.append([structs.replace(block, run_id=run) for block in dense_blocks(values, 500 + number)])
+        if number != 3:
+            store.compact()  # in pieces of other lengths than the run's that was compacted with another
+    ranges = (None, (0.0, 9000.0), (1000.5, 4000.0), (2999.0, 3600.0))
+    for x_range in ranges:
+        asked = {"keys": ("a",), "n_buckets": 100, "x_range": x_range or (0.0, 8999.0)}
+        for x in ("step", "relative"):
+            together = store.read_series(SeriesQuery(runs=runs, x=x, **asked)).buckets  # type: ignore[arg-type]
+            for number, run in enumerate(runs):
+                beside = (runs[0], run)  # the longest one sets the grid
+                alone = store.read_series(SeriesQuery(runs=beside, x=x, **asked)).buckets  # type: ignore[arg-type]
+                for name in Buckets._fields:
+                    found = getattr(together, name)[together.series == number]
+                    expected = getattr(alone, name)[alone.series == 1]
+                    if name != "series":
+                        np.testing.assert_array_equal(found, expected, err_msg=f"{run} {x} {name}")
+    store.close()
 
 
 def test_late_points_in_a_long_series_are_found_at_every_resolution(store: EmbeddedMetricStore) -> None:

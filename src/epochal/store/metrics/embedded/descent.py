@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from epochal.store.metrics.embedded.chunks import ChunkHead
 from epochal.store.metrics.embedded.history import MAX_STEP, MIN_STEP, SeriesHistory
-from epochal.store.metrics.embedded.levels import Levels
+from epochal.store.metrics.embedded.levels import Layout, Levels, Values
 from epochal.store.metrics.embedded.points import Points, concat, overlay, step_slice
 from epochal.store.metrics.embedded.pyramid import Floats, Ints
 from epochal.store.metrics.embedded.spans import Grid, Reading, Spans, bucketed, spans_of_points
@@ -52,20 +52,27 @@ class LevelsLine:
 
     def extent(self) -> tuple[float, float]:
         """Return the least and the greatest x."""
-        series, tail = self.series, self.history.tail.numbers()
+        tail = self.history.tail.numbers()
+        first, last = self.chunks_extent()
+        if len(tail):
+            ends = tail.times if self.by_time else tail.steps
+            first, last = min(first, float(ends[0])), max(last, float(ends[-1]))
+        return first - self.origin, last - self.origin
+
+    def chunks_extent(self) -> tuple[float, float]:
+        """Return the least and the greatest step or time of what is in chunks."""
+        series = self.series
         first: float | None = series.min_time if self.by_time else series.first_step
         last: float | None = series.max_time if self.by_time else series.last_step
         assert first is not None
         assert last is not None
-        if len(tail):
-            ends = tail.times if self.by_time else tail.steps
-            first, last = min(first, float(ends[0])), max(last, float(ends[-1]))
-        return float(first) - self.origin, float(last) - self.origin
+        return float(first), float(last)
 
     def read(self, low: float, high: float, grid: Grid) -> Reading:
         """Return the spans of the points from `low` to `high`, both included, for `grid`."""
         descent = _Descent(self, low, high, grid)
-        descent.go_down(self.series.top_level, MIN_STEP, MAX_STEP)
+        if not descent.take_whole():
+            descent.go_down(self.series.top_level, MIN_STEP, MAX_STEP)
         n_points = sum(int(np.add.reduce(spans.n_points)) for spans in descent.inside)
         exact = n_points <= grid.n_cells
         inside = descent.inside
@@ -115,6 +122,7 @@ class _Buckets(NamedTuple):
     x_last: Floats
     widest: float  # none is wider
     narrowest: float
+    values: Values | None = None  # None: they are in `heads`
 
     def size(self) -> int:
         return self.x.size
@@ -140,6 +148,40 @@ class _Descent:
         """Return the steps of the tail that lie among those in chunks."""
         assert self._series.last_step is not None
         return tail.steps[: step_slice(tail.steps, MIN_STEP, self._series.last_step)[1]]
+
+    def take_whole(self) -> bool:
+        """Take all of the series from where it is kept as a whole; return whether it could be done.
+
+        It can where spans of one length are narrower than a cell everywhere, as those of most runs are.
+        """
+        if self._late_steps.size or not self._cell > 0.0:
+            return False
+        low, high = self._line.chunks_extent()
+        for level in range(self._series.top_level, 0, -1):
+            if high - low > self._cell * self._levels.n_buckets(level):
+                continue  # most are too wide: not even looked at
+            whole = self._levels.whole(level, by_time=self._line.by_time)
+            if whole is None:
+                return False
+            steps, ends, values = whole
+            if ends.widest <= self._cell:
+                self._take(self._whole(level, steps, ends, values))
+                self._take_tail()
+                return True
+        return False
+
+    def _whole(self, level: int, steps: Layout, ends: Layout, values: Values) -> _Buckets:
+        x, x_last = ends.x, ends.x_last
+        if self._line.by_time:
+            x, x_last = x - self._line.origin, x_last - self._line.origin
+        first, last = cast("Ints", steps.first), cast("Ints", steps.last)
+        return _Buckets(level, [], 0, first, last, x, x_last, ends.widest, ends.narrowest, values)
+
+    def _take_tail(self) -> None:
+        """Take what follows all that is in chunks."""
+        tail = self._line.history.tail.numbers()
+        if len(tail):
+            self._take_these(tail)
 
     def go_down(self, level: int, first_step: int, last_step: int) -> None:
         """Read the steps from `first_step` to `last_step`, both included, at `level` or below it."""
@@ -271,12 +313,17 @@ class _Descent:
         return max(0, level - math.ceil(math.log(typical / self._cell, sizes.buckets_a_bucket)))
 
     def _take_as_they_are(self, buckets: _Buckets, begin: int, end: int) -> None:
-        values = self._levels.values(buckets.heads, buckets.offset + begin, buckets.offset + end)
+        if buckets.values is not None:
+            values = buckets.values.at(slice(begin, end))
+        else:
+            values = self._levels.values(buckets.heads, buckets.offset + begin, buckets.offset + end)
         self._see_inside(int(buckets.first_step[begin]), int(buckets.last_step[end - 1]), is_points=False)
         self.inside.append(Spans(buckets.x[begin:end], buckets.x_last[begin:end], *values))
 
     def _take_points(self, first_step: int, last_step: int) -> None:
-        points = self._line.points(first_step, last_step)
+        self._take_these(self._line.points(first_step, last_step))
+
+    def _take_these(self, points: Points) -> None:
         x = self._line.x_of(points)
         a = int(x.searchsorted(self._low, "left"))
         b = max(a, int(x.searchsorted(self._high, "right")))
