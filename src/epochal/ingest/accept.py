@@ -15,23 +15,25 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from epochal.errors import BlockError, DeletedRunError
-from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
+from epochal.errors import BlockError, DeletedRunError, RunBusyError, UsageError
+from epochal.ids import DEFAULT_ENTITY, RunId, WriterId, check_entity, check_project
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
+from epochal.ingest.homes import Homes, RunName
 from epochal.ingest.labels import label_console
+from epochal.ingest.moving import Mover
 from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
 from epochal.ingest.placing import place
 from epochal.ingest.refuse import without_negative_steps
 from epochal.runlog.format import Header
 from epochal.store.metadata import LossRecord, Metadata, WriterRecord
+from epochal.store.metadata.moves import Move
 from epochal.store.metadata.projects import store_file
 from epochal.store.metadata.writers import UnfinishedWriter
 from epochal.store.metrics.stores import MetricStores
 from epochal.wire.block import Block
 from epochal.wire.change import Change, Publisher
 
-RunName = tuple[str, str, RunId]  # entity, project, run id
 Wanted = dict[tuple[RunId, WriterId], int]
 
 # Runs whose state is kept in memory, together at most so many values (a writing run needs it on every round).
@@ -76,6 +78,11 @@ class Ingest:
         self._lock = threading.RLock()
         self._project_keys: dict[tuple[str, str], int] = {}
         self._folds: OrderedDict[RunName, RunFold] = OrderedDict()  # last used last
+        self._one_move = threading.Lock()
+        self._moving: RunName | None = None  # takes nothing meanwhile
+        self._mover = Mover(metadata, stores)
+        self._mover.finish()
+        self._homes = Homes(metadata.moves.names())
         self._catch_up_all()
 
     def accept(self, blocks: Sequence[Block]) -> Wanted:
@@ -96,13 +103,14 @@ class Ingest:
         for block in blocks:
             check_block(block)
         blocks = [without_negative_steps(block) for block in blocks]
-        projects: dict[tuple[str, str], list[Block]] = {}
-        for block in blocks:
-            projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)
         wanted: Wanted = {}
         failures: list[Exception] = []
         with self._lock:
-            for (entity, project), of_project in projects.items():
+            at_home = [self._homes.of_block(block) for block in blocks]
+            for block in filter(self._is_moving, at_home):
+                wanted[block.run_id, block.writer] = self._applied_offset(writer_of(block))
+            ready = [block for block in at_home if not self._is_moving(block)]
+            for (entity, project), of_project in _by_project(ready).items():
                 try:
                     wanted |= self._accept_project(entity, project, of_project)
                 except Exception as error:  # noqa: BLE001  one project's full disk is not the others' trouble
@@ -119,22 +127,26 @@ class Ingest:
         Returns:
             What became of every writer of `blocks`.
         """
-        failed: dict[WriterName, Exception] = {}
-        projects: dict[tuple[str, str], list[Block]] = {}
+        refused: dict[WriterName, Exception] = {}
+        sound: list[Block] = []
         for block in blocks:
             try:
                 check_block(block)
                 block = without_negative_steps(block)
             except BlockError as error:
-                failed.setdefault(writer_of(block), error)
-            if writer_of(block) not in failed:
-                projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)
+                refused.setdefault(writer_of(block), error)
+            if writer_of(block) not in refused:
+                sound.append(block)
         offsets: dict[WriterName, int] = {}
         with self._lock:
-            for of_project in projects.values():
+            failed = {self._writer_now(name): error for name, error in refused.items()}
+            at_home = [self._homes.of_block(block) for block in sound]
+            failed |= {writer_of(b): RunBusyError(b.run_id) for b in at_home if self._is_moving(b)}
+            for of_project in _by_project(at_home).values():
                 self._accept_apart(of_project, failed, offsets)
             return {
-                name: self._outcome(name, failed, offsets) for name in dict.fromkeys(map(writer_of, blocks))
+                name: self._outcome(self._writer_now(name), failed, offsets)
+                for name in dict.fromkeys(map(writer_of, blocks))
             }
 
     def progress(self, header: Header) -> Progress:
@@ -145,7 +157,7 @@ class Ingest:
         """
         check_names(header.entity, header.project, header.run_id, header.writer)
         with self._lock:
-            fold = self._find(_name_of(header))
+            fold = self._find(self._homes.of(_name_of(header)))
             writer = None if fold is None else fold.writers.get(WriterId(header.writer))
             return Progress() if writer is None else Progress(writer.record.applied_offset, writer.has_ended)
 
@@ -157,7 +169,7 @@ class Ingest:
         with self._lock:
             folds: list[RunFold] = []
             for name, of_run in _by_run(run_logs).items():
-                fold = self._find(name)
+                fold = self._find(self._homes.of(name))
                 assert fold is not None, "a run log that was read has a run"
                 for header, path in of_run:
                     fold.finish(WriterId(header.writer), str(path))
@@ -177,21 +189,84 @@ class Ingest:
             run = self._metadata.runs.get(entity, project, run_id, documents=())
             if run is None:
                 return False
+            if self._moving == name:
+                raise RunBusyError(run_id)
             self._folds.pop(name, None)
             # The next start looks at runs with writers that are not finished.
             with self._metadata.write() as connection:
                 self._metadata.writers.reopen(connection, run.key)
             # Before the metadata, since it keeps later blocks out: from here on nothing can come back.
-            with self._stores.use(store_file(self._project_key(entity, project))) as store:
-                store.delete_run(run_id, for_good=True)
+            old = self._metadata.moves.old_projects(run.key)
+            for project_key in (*old, self._project_key(entity, project)):
+                with self._stores.use(store_file(project_key)) as store:
+                    store.delete_run(run_id, for_good=True)
             self._forget(run.key)
+            self._homes.forget(name)
         self._changes.publish(Change(entity, project, run_id, frozenset({"run"})))
         return True
+
+    def move_run(self, entity: str, project: str, run_id: RunId, to: tuple[str, str]) -> bool:
+        """Move a run to another project; return whether there was one.
+
+        Its history is copied, and appears there all at once.  Meanwhile the run takes no blocks; what its
+        programs send later, under the old name, goes to its new place.  A kill leaves it in one of the two,
+        whole.
+
+        Args:
+            entity: of the project that the run is in.
+            project: that one.
+            run_id: which run.
+            to: entity and name of the other project, which is made if it is new.
+
+        Raises:
+            UsageError: it is in that project already, or another run there has its id, or had it.
+            DiskFullError: there is no room; it is where it was.
+        """
+        name, new_name = (entity, project, run_id), (*to, run_id)
+        check_entity(to[0])
+        check_project(to[1])
+        with self._one_move:
+            self._mover.finish()
+            with self._lock:
+                move = self._begin_move(name, new_name)
+                if move is None:
+                    return False
+                self._moving = name
+            try:
+                self._mover.carry(move)
+                with self._lock:
+                    self._mover.arrive(move)
+                    self._folds.pop(name, None)
+                    self._homes.move(name, new_name)
+            finally:
+                self._mover.finish()
+                self._moving = None
+        for changed in (name, new_name):
+            self._changes.publish(Change(*changed, frozenset({"run"})))
+        return True
+
+    def _begin_move(self, name: RunName, new_name: RunName) -> Move | None:
+        clash = f"The project {new_name[1]} has, or had, another run with the id {name[2]}."
+        if name == new_name:
+            raise UsageError(f"The run {name[2]} is in the project {name[1]} already.")
+        if self._find(new_name) is not None or self._homes.of(new_name) not in (name, new_name):
+            raise UsageError(clash)
+        try:
+            self._refuse_deleted([new_name])
+        except DeletedRunError as error:
+            raise UsageError(clash) from error
+        return self._mover.begin(name, new_name, now=self._clock())
+
+    def _is_moving(self, block: Block) -> bool:
+        return self._moving is not None and writer_of(block)[:3] == self._moving
+
+    def _writer_now(self, name: WriterName) -> WriterName:
+        return WriterName(*self._homes.of(name[:3]), name.writer)
 
     def report_loss(self, header: Header, loss: LossRecord) -> None:
         """Put damage on record that is in no block: a file beside that run log which cannot be read."""
         with self._lock:
-            name = _name_of(header)
+            name = self._homes.of(_name_of(header))
             fold = self._find(name)
             assert fold is not None, "a run log that was read has a run"
             fold.lose(loss)
@@ -464,6 +539,13 @@ def _by_run(run_logs: Iterable[tuple[Header, Path]]) -> dict[RunName, list[tuple
     for header, path in run_logs:
         by_run.setdefault(_name_of(header), []).append((header, path))
     return by_run
+
+
+def _by_project(blocks: Iterable[Block]) -> dict[tuple[str, str], list[Block]]:
+    projects: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        projects.setdefault((block.entity or DEFAULT_ENTITY, block.project), []).append(block)
+    return projects
 
 
 def _parts(blocks: Sequence[Block]) -> list[list[Block]]:

@@ -1,4 +1,4 @@
-"""What changes runs: deleting them."""
+"""What changes runs: deleting them, and moving them to another project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from ariadne import MutationType
 
 from epochal.errors import UsageError
-from epochal.server.failures import RequestError
+from epochal.ids import DEFAULT_ENTITY, RunId
+from epochal.server.failures import RequestError, RunNotFoundError
 from epochal.server.graphql.context import Context, Info
 from epochal.store.metadata.records import RunRecord
 
@@ -32,6 +33,23 @@ def resolve_delete_runs(_: object, info: Info, input: dict[str, Any]) -> dict[st
         raise UsageError(f"at most {MAX_RUNS} runs are deleted at once, not {len(ids)}")
     n_deleted = _delete(info.context, ids)
     return {"client_mutation_id": input.get("client_mutation_id"), "deleted_count": n_deleted}
+
+
+@mutation.field("moveRuns")
+def resolve_move_runs(_: object, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """Move runs one by one; the first that cannot be moved ends it, and those before it stay moved."""
+    context = info.context
+    entity, project = input.get("entity_name") or DEFAULT_ENTITY, input["project_name"]
+    to = (input.get("destination_entity_name") or entity, input["destination_project_name"])
+    for name in (entity, to[0]):
+        _check_may_change(context, name)
+    names = list(dict.fromkeys(input["run_names"]))
+    if len(names) > MAX_RUNS:
+        raise UsageError(f"at most {MAX_RUNS} runs are moved at once, not {len(names)}")
+    for name in names:
+        if not context.services.ingest.move_run(entity, project, RunId(name), to):
+            raise RunNotFoundError(project, name)
+    return {"client_mutation_id": input.get("client_mutation_id"), "moved_count": len(names)}
 
 
 def _delete(context: Context, ids: list[str]) -> int:

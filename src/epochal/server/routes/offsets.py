@@ -28,6 +28,9 @@ async def offsets(request: Request) -> Response:
 
 def _read(services: Services, entity: str, asked: OffsetsParameters) -> OffsetsAnswer:
     run = services.metadata.runs.get(entity, asked.project, asked.run, documents=())
+    if run is None:  # A run that was moved is asked for under its old name by those who log to it.
+        key = services.metadata.moves.run_key(entity, asked.project, asked.run)
+        run = None if key is None else next(iter(services.metadata.runs.of_keys([key], documents=())), None)
     if run is None:
         return OffsetsAnswer({}, ended=False)
     writers = services.metadata.writers.of_run(run.key)

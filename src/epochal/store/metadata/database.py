@@ -28,6 +28,7 @@ from epochal.store.metadata.definitions import Definitions
 from epochal.store.metadata.documents import Documents
 from epochal.store.metadata.fields import Fields
 from epochal.store.metadata.losses import Losses
+from epochal.store.metadata.moves import Moves
 from epochal.store.metadata.projects import Projects
 from epochal.store.metadata.runs import Runs
 from epochal.store.metadata.users import Users
@@ -66,6 +67,7 @@ class Metadata:
         self.alert_channels = AlertChannels(self)
         self.fields = Fields(self, path.with_name("fields.db"))
         self.writers = Writers(self)
+        self.moves = Moves(self)
         self.users = Users(self)
         self.api_keys = ApiKeys(self)
 

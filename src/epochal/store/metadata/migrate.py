@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from epochal.errors import DataFolderError, NewerDataFolderError
 
-HEAD = "0005"  # the newest file in migrations/versions; revisions are counted up, so they compare as texts
+HEAD = "0006"  # the newest file in migrations/versions; revisions are counted up, so they compare as texts
 _FOLDER = Path(__file__).parent / "migrations"
 _COPIES_KEPT = 3  # from before upgrades
 

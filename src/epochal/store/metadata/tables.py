@@ -179,6 +179,27 @@ project_definitions = Table(
     Column("said_at", Float, nullable=False),  # created_at of the run that said it
 )
 
+# The names that runs had in projects they were moved out of: what still comes under these is theirs.
+moved_runs = Table(
+    "moved_runs",
+    schema,
+    Column("project_key", Integer, ForeignKey("projects.key"), primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("run_key", Integer, ForeignKey("runs.key"), nullable=False),
+    Index(None, "run_key"),
+)
+
+# Of runs that are on their way: what is left to be done, or undone, should the server be killed now.
+moves = Table(
+    "moves",
+    schema,
+    Column("run_key", Integer, ForeignKey("runs.key"), primary_key=True),
+    Column("from_key", Integer, ForeignKey("projects.key"), nullable=False),
+    Column("to_key", Integer, ForeignKey("projects.key"), nullable=False),
+    # 0: there may be a copy at its new place; 1: it is there, and its old place is to be cleared
+    Column("is_there", Boolean(create_constraint=False), nullable=False),
+)
+
 users = Table(
     "users",
     schema,

@@ -382,6 +382,16 @@ class MetricStore(Protocol):
                 they begin a new run of that id.
         """
 
+    def copy_run(self, run: RunId, target: MetricStore) -> None:
+        """Copy all that there is of a run to `target`, of the same engine, which has no run of that id.
+
+        It appears there all at once, durably, on return; nothing appears if this is cut short.  No block of
+        the run may come meanwhile.  One that is not there is not copied.
+
+        Raises:
+            DiskFullError: there is no room; `target` is as it was.
+        """
+
     def is_deleted(self, run: RunId) -> bool:
         """Return whether a run of this id was deleted for good."""
 

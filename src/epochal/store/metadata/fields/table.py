@@ -145,6 +145,7 @@ class RunTable:
         for section in SECTIONS:
             found = list(source.changed(connection, self.project, section, self._version))
             slots = self._place([key for key, _ in found])
+            self._is_there[slots] = True  # a run that was moved away may have come back
             changes = self._changes[section]
             for slot, (_, data) in zip(slots.tolist(), found, strict=True):
                 kept = data if section == "run" else _cut_down(section, data)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epochal.errors import UnsupportedError
 from epochal.ids import RunId, WriterId
 from epochal.store.metrics.contract import (
     ColumnType,
@@ -20,6 +21,7 @@ from epochal.store.metrics.contract import (
     GroupQuery,
     KeyInfo,
     LoggedValue,
+    MetricStore,
     Row,
     RowBatch,
     SeriesAnswer,
@@ -39,6 +41,7 @@ from epochal.store.metrics.embedded.groups import read_groups
 from epochal.store.metrics.embedded.history import step_range
 from epochal.store.metrics.embedded.key_index import KeyIndex
 from epochal.store.metrics.embedded.keys import list_keys
+from epochal.store.metrics.embedded.moving import copy_run
 from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
 from epochal.store.metrics.embedded.series import read_series
@@ -258,8 +261,30 @@ class EmbeddedMetricStore:
                 connection.execute("INSERT INTO deleted_runs VALUES (?) ON CONFLICT DO NOTHING", (run,))
             connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
         self._keys.forget()
-        if self._background is not None:
-            self._background.tidy_up()
+        self._tidy_later()
+
+    def copy_run(self, run: RunId, target: MetricStore) -> None:
+        """Copy all that there is of a run to `target`.  See the contract."""
+        if not isinstance(target, EmbeddedMetricStore):
+            raise UnsupportedError("a run is copied between files of one kind only")
+        with self._one_compactor, target._one_compactor:
+            for released_no in self._note_released():
+                self._strip(released_no)
+            with self._snapshots.open() as snapshot:
+                row = snapshot.run(run)
+                if row is None:
+                    return
+                try:
+                    run_no = copy_run(snapshot.connection, target._writer, row.run_no)
+                except BaseException:
+                    target._tidy_later()
+                    raise
+                n_values = snapshot.n_tail_values(row)
+            with target._writer.now() as connection:
+                connection.execute("UPDATE runs SET run_id = ? WHERE run_no = ?", (run, run_no))
+        target._keys.forget()
+        if target._background is not None:
+            target._background.add([(run_no, n_values, 0)])
 
     def is_deleted(self, run: RunId) -> bool:
         """Return whether a run of this id was deleted for good."""
@@ -297,6 +322,10 @@ class EmbeddedMetricStore:
         self._snapshots.close()
         self._cache.drop_all()
         self._writer.close()
+
+    def _tidy_later(self) -> None:
+        if self._background is not None:
+            self._background.tidy_up()
 
     def _compact_run(self, run_no: int) -> None:
         """Bring all that a run has by now into chunks."""
