@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import insert, select
 
 from epochal.care.check import check_folder
 from epochal.errors import DeletedRunError, RunBusyError, UsageError
@@ -25,6 +26,7 @@ from epochal.query.filter_text import parse_text_filter
 from epochal.query.runs import count_runs, list_runs
 from epochal.runlog.format import RecordType
 from epochal.store.metadata.fields import build as build_module
+from epochal.store.metadata.tables import alerts
 from epochal.store.metrics.embedded import moving as moving_module
 from epochal.store.metrics.embedded import store as store_module
 from epochal.wire.block import Block
@@ -77,8 +79,14 @@ def test_a_moved_run_has_everything_in_its_new_project_and_nothing_in_its_old_on
     log = filled(data, new_log)
     filled(data, new_log, "r2", "writer02")
     run, rows, counts = data.run(), data.rows(), data.counts()
+    said = {"source": "w", "place": 1, "created_at": 1.0, "level": "INFO", "title": "t", "text": "x"}
+    with data.metadata.write() as connection:
+        connection.execute(insert(alerts), said | {"project_key": key(data, "p"), "run_key": run.key})
 
     assert data.ingest.move_run("local", "p", R1, ("local", "q"))
+
+    with data.metadata.read() as connection:
+        assert connection.execute(select(alerts.c.project_key)).scalars().all() == [key(data, "q")]
 
     moved = data.run(project="q")
     assert (moved.key, moved.config, moved.summary) == (run.key, run.config, run.summary)

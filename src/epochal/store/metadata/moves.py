@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from epochal.ids import RunId
 from epochal.store.metadata.base import Database, next_version, upsert
-from epochal.store.metadata.tables import documents, moved_runs, moves, projects, runs
+from epochal.store.metadata.tables import alerts, documents, moved_runs, moves, projects, runs
 
 Name = tuple[str, str, RunId]  # entity, project, run id
 
@@ -42,6 +42,8 @@ class Moves:
         # Its documents are news to its new project.
         of_run = documents.c.run_key == move.run_key
         connection.execute(update(documents).where(of_run).values(version=version))
+        of_alert = alerts.c.run_key == move.run_key
+        connection.execute(update(alerts).where(of_alert).values(project_key=move.to_key))
         old = {"project_key": move.from_key, "run_id": move.run_id, "run_key": move.run_key}
         connection.execute(upsert(moved_runs, "run_key"), old)
         at_home = (moved_runs.c.project_key == move.to_key, moved_runs.c.run_id == move.run_id)
