@@ -11,7 +11,6 @@
     │   └── NewerRunLogError
     ├── BlockError                    bytes that are not a block, or one that cannot be stored
     │   └── DeletedRunError           its run was deleted
-    ├── RunBusyError                  a run is being moved, and takes nothing until it has arrived
     ├── DamagedStoreError             a part of the stored history is not what was written
     ├── DiskFullError                 there is no room to store anything
     └── DataFolderError
@@ -99,14 +98,6 @@ class DeletedRunError(BlockError):
             "Its run log is where it was. To log again, begin a run with another id."
         )
         self.run = run
-
-
-class RunBusyError(EpochalError):
-    """A run is being moved to another project, and takes nothing until it has arrived."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"The run {run_id} is being moved to another project. Try again in a moment.")
-        self.run_id = run_id
 
 
 class DamagedStoreError(EpochalError):

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,9 @@ import pytest
 from sqlalchemy import insert, select
 
 from epochal.care.check import check_folder
-from epochal.errors import DeletedRunError, RunBusyError, UsageError
+from epochal.errors import DeletedRunError, UsageError
 from epochal.ids import RunId
+from epochal.ingest.moving import MovingThread
 from epochal.ingest.outcome import writer_of
 from epochal.ingest.run_log_file import RunLogFile
 from epochal.query.filter_text import parse_text_filter
@@ -27,8 +27,8 @@ from epochal.query.runs import count_runs, list_runs
 from epochal.runlog.format import RecordType
 from epochal.store.metadata.fields import build as build_module
 from epochal.store.metadata.tables import alerts
-from epochal.store.metrics.embedded import moving as moving_module
-from epochal.store.metrics.embedded import store as store_module
+from epochal.store.metrics.contract import RunGoneError
+from epochal.store.metrics.embedded.moving import EmbeddedRunCopy
 from epochal.wire.block import Block
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ def filled(data: DataFolder, new_log: NewLog, run: str = "r1", writer: str = "wr
     return log
 
 
+def move_run(data: DataFolder, source: str, target: str, run: RunId = R1) -> bool:
+    """Move a run, as the server's thread does; return whether there was one."""
+    n_runs = data.ingest.ask_to_move("local", source, [run], ("local", target))
+    for move in data.metadata.moves.open():
+        data.ingest.carry_out(move)
+    return n_runs == 1
+
+
 def key(data: DataFolder, project: str) -> int:
     found = data.metadata.projects.key_of("local", project)
     assert found is not None
@@ -83,7 +91,7 @@ def test_a_moved_run_has_everything_in_its_new_project_and_nothing_in_its_old_on
     with data.metadata.write() as connection:
         connection.execute(insert(alerts), said | {"project_key": key(data, "p"), "run_key": run.key})
 
-    assert data.ingest.move_run("local", "p", R1, ("local", "q"))
+    assert move_run(data, "p", "q", R1)
 
     with data.metadata.read() as connection:
         assert connection.execute(select(alerts.c.project_key)).scalars().all() == [key(data, "q")]
@@ -125,9 +133,8 @@ def test_a_moved_run_shows_in_the_filters_of_its_new_project_and_not_of_the_old_
     assert matching(data, "q", "config.lr >= 0") == ["r3", "r4", "r5"]
 
     def move(run: str, *ways: str) -> None:
-        for way in ways:
-            source, target = way[0], way[1]
-            assert data.ingest.move_run("local", source, RunId(run), ("local", target))
+        for source, target in ways:
+            assert move_run(data, source, target, RunId(run))
 
     def check(in_p: list[str], in_q: list[str]) -> None:
         for project, runs in (("p", in_p), ("q", in_q)):
@@ -156,8 +163,8 @@ def test_blocks_find_a_run_that_was_moved_twice_and_one_that_came_back(
     data: DataFolder, new_log: NewLog
 ) -> None:
     log = filled(data, new_log)
-    for step, (source, target) in enumerate([("p", "q"), ("q", "s"), ("s", "p"), ("p", "s")], 100):
-        assert data.ingest.move_run("local", source, R1, ("local", target))
+    for step, (source, target) in enumerate(("pq", "qs", "sp", "ps"), 100):
+        assert move_run(data, source, target, R1)
         log.row(step, {"loss": 0.0})
         blocks = next_blocks(data, log)
         outcomes = data.ingest.accept_each(blocks)
@@ -176,7 +183,7 @@ def test_a_run_that_was_moved_and_deleted_does_not_come_back_under_any_name(
 ) -> None:
     log = filled(data, new_log)
     blocks = blocks_again(data, log)
-    data.ingest.move_run("local", "p", R1, ("local", "q"))
+    move_run(data, "p", "q", R1)
     data.ingest.delete_run("local", "q", R1)
 
     for _ in range(2):
@@ -206,46 +213,114 @@ def test_a_run_is_not_moved_onto_another_one(data: DataFolder, new_log: NewLog) 
 
     for target, why in (("q", "another run"), ("p", "already"), ("a/b", "project name"), ("..", "project")):
         with pytest.raises(UsageError, match=why):
-            data.ingest.move_run("local", "p", R1, ("local", target))
+            move_run(data, "p", target, R1)
     data.ingest.delete_run("local", "q", R1)
     with pytest.raises(UsageError, match="or had, another run"):
-        data.ingest.move_run("local", "p", R1, ("local", "q"))
-    assert not data.ingest.move_run("local", "p", RunId("nobody"), ("local", "q"))
+        move_run(data, "p", "q", R1)
+    assert not move_run(data, "p", "q", RunId("nobody"))
     assert len(data.rows()) == 100
 
 
-def test_blocks_that_come_during_a_move_wait_and_are_not_lost(
-    data: DataFolder, new_log: NewLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_that_come_during_a_move_are_taken_at_once(data: DataFolder, new_log: NewLog) -> None:
     log, other = filled(data, new_log), filled(data, new_log, "r2", "writer02")
-    copying, go_on = threading.Event(), threading.Event()
-    copy = moving_module.copy_run
+    steps = iter(range(100, 1000))
 
-    def slowly(*arguments: object) -> int:
-        copying.set()
-        assert go_on.wait(30)
-        return copy(*arguments)  # type: ignore[arg-type]
+    def log_more(_: int) -> None:
+        step = next(steps)
+        if step < 110:
+            for log_ in (log, other):
+                log_.row(step, {"loss": 0.0})
+                log_.write(RecordType.CONSOLE, "stdout", f"{step} ")
+            blocks = [*next_blocks(data, log), *next_blocks(data, other)]
+            assert [outcome.error for outcome in data.ingest.accept_each(blocks).values()] == [None, None]
+            assert len(data.rows()) == step + 1
 
-    monkeypatch.setattr(store_module, "copy_run", slowly)
-    moving = threading.Thread(target=data.ingest.move_run, args=("local", "p", R1, ("local", "q")))
-    moving.start()
-    assert copying.wait(30)
-    for log_ in (log, other):
-        log_.row(100, {"loss": 0.0})
-    blocks = [*next_blocks(data, log), *next_blocks(data, other)]
+    data.ingest.ask_to_move("local", "p", [R1], ("local", "q"))
+    (move,) = data.metadata.moves.open()
+    data.ingest.carry_out(move, log_more)
 
-    outcomes = [data.ingest.accept_each(blocks)[writer_of(block)] for block in blocks]
-    wanted = data.ingest.accept(blocks)
-    with pytest.raises(RunBusyError):
-        data.ingest.delete_run("local", "p", R1)
-    go_on.set()
-    moving.join()
+    assert next(steps) > 102
+    assert data.rows(project="q") == data.rows("r2")
+    assert data.rows() == []
+    assert check_folder(data.path).n_problems == 0
 
-    assert isinstance(outcomes[0].error, RunBusyError)
-    assert outcomes[0].offset == wanted[R1, blocks[0].writer] == blocks[0].first_offset
-    assert outcomes[1].error is None
-    data.ingest.accept(blocks)
-    assert len(data.rows(project="q")) == len(data.rows("r2")) == 101
+
+def test_a_run_that_comes_up_in_the_target_meanwhile_is_left_alone(data: DataFolder, new_log: NewLog) -> None:
+    """Its project took the id first; the one on its way stays where it is."""
+    filled(data, new_log)
+    other = new_log("r1", "writer03", project="q", folder="other")
+    other.row(0, {"x": 1.0})
+    data.ingest.ask_to_move("local", "p", [R1], ("local", "q"))
+    (move,) = data.metadata.moves.open()
+    blocks = next_blocks(data, other)
+
+    with pytest.raises(UsageError, match="another run"):
+        data.ingest.carry_out(move, lambda _: data.ingest.accept(blocks) and None)
+
+    for restart in (False, True):
+        if restart:
+            data.reopen()
+        assert len(data.rows()) == 100
+        assert data.rows(project="q") == [(0, {"x": 1.0})]
+
+
+def test_all_runs_are_asked_for_or_none(data: DataFolder, new_log: NewLog) -> None:
+    filled(data, new_log)
+    filled(data, new_log, "r2", "writer02")
+    other = new_log("r2", "writer03", project="q", folder="other")
+    other.row(0, {"x": 1.0})
+    data.ingest.accept(next_blocks(data, other))
+
+    with pytest.raises(UsageError, match="The run r2 cannot be moved"):
+        data.ingest.ask_to_move("local", "p", [R1, RunId("r2")], ("local", "q"))
+    assert data.metadata.moves.open() == []
+    assert data.ingest.ask_to_move("local", "p", [R1, RunId("nobody")], ("local", "q")) == 1
+    assert data.ingest.ask_to_move("local", "p", [R1], ("local", "q")) == 1
+    with pytest.raises(UsageError, match="on its way to another"):
+        data.ingest.ask_to_move("local", "p", [R1], ("local", "s"))
+    assert [move.run_id for move in data.metadata.moves.open()] == ["r1"]
+
+
+def test_a_run_that_is_deleted_on_its_way_is_nowhere(data: DataFolder, new_log: NewLog) -> None:
+    log = filled(data, new_log)
+    blocks = blocks_again(data, log)
+    data.ingest.ask_to_move("local", "p", [R1], ("local", "q"))
+    (move,) = data.metadata.moves.open()
+
+    with pytest.raises(RunGoneError):
+        data.ingest.carry_out(move, lambda _: data.ingest.delete_run("local", "p", R1) and None)
+
+    assert data.metadata.moves.open() == []
+    assert data.rows() == data.rows(project="q") == []
+    with pytest.raises(DeletedRunError):
+        data.ingest.accept(blocks)
+
+
+def test_the_thread_moves_what_an_earlier_server_left_and_tells_what_it_cannot(
+    data: DataFolder, new_log: NewLog
+) -> None:
+    filled(data, new_log)
+    filled(data, new_log, "r2", "writer02")
+    data.ingest.ask_to_move("local", "p", [R1, RunId("r2")], ("local", "q"))
+    other = new_log("r2", "writer03", project="q", folder="other")
+    other.row(0, {"x": 1.0})
+    data.ingest.accept(next_blocks(data, other))
+    data.reopen()
+
+    mover = MovingThread(data.metadata, data.ingest)
+    assert [p.move.run_id for p in mover.progress(key(data, "p"))] == ["r1", "r2"]
+    mover.start()
+    until = time.monotonic() + 30
+    while data.metadata.moves.open() and time.monotonic() < until:
+        time.sleep(0.01)
+    mover.stop()
+
+    assert len(data.rows(project="q")) == 100
+    (left,) = mover.progress(key(data, "q"))
+    assert left.move.run_id == "r2"
+    assert "another run" in (left.error or "")
+    assert len(data.rows("r2")) == 100
+    assert check_folder(data.path).n_problems == 0
 
 
 @pytest.mark.parametrize("where", ["copy", "definitions", "clearing"])
@@ -259,16 +334,16 @@ def test_a_move_that_fails_leaves_the_run_whole_in_one_place(
         raise OSError(28, "No space left on device")
 
     if where == "copy":
-        monkeypatch.setattr(store_module, "copy_run", fail)
+        monkeypatch.setattr(EmbeddedRunCopy, "finish", fail)
     elif where == "definitions":
         monkeypatch.setattr(data.metadata.definitions, "put", fail)
     else:
         monkeypatch.setattr(data.metadata.moves, "end", fail)
     if where == "clearing":
-        data.ingest.move_run("local", "p", R1, ("local", "q"))
+        move_run(data, "p", "q", R1)
     else:
         with pytest.raises(OSError, match="No space"):
-            data.ingest.move_run("local", "p", R1, ("local", "q"))
+            move_run(data, "p", "q", R1)
     monkeypatch.undo()
 
     place, empty = ("q", "p") if where == "clearing" else ("p", "q")
@@ -277,7 +352,7 @@ def test_a_move_that_fails_leaves_the_run_whole_in_one_place(
             data.reopen()
         assert data.rows(project=place) == rows
         assert data.rows(project=empty) == []
-    assert data.ingest.move_run("local", place, R1, ("local", empty))
+    assert move_run(data, place, empty, R1)
     assert data.rows(project=empty) == rows
     assert check_folder(data.path).n_problems == 0
 
@@ -300,7 +375,9 @@ ingest = Ingest(metadata, MetricStores(path / "projects", EmbeddedMetricStore), 
 print("ready", flush=True)
 while True:
     for source, target in ("pq", "qp"):
-        ingest.move_run("local", source, RunId("r1"), ("local", target))
+        ingest.ask_to_move("local", source, [RunId("r1")], ("local", target))
+        for move in metadata.moves.open():
+            ingest.carry_out(move)
 """
 
 
@@ -330,7 +407,11 @@ def test_a_kill_during_a_move_leaves_the_run_whole_in_one_place(
             with data.stores.use(other.store_file) as store:
                 assert store.sizes() == {}
         assert check_folder(data.path).n_problems == 0
-        assert data.metadata.moves.open() == []
+        if round_ % 2:
+            for move in data.metadata.moves.open():
+                data.ingest.carry_out(move)
+            (place,) = (name for name in "pq" if data.metadata.runs.get("local", name, R1))
+            assert data.rows(project=place) == rows
         log.row(100 + round_, {"loss": 0.0})
         data.ingest.accept(next_blocks(data, log))
         rows.append((100 + round_, {"loss": 0.0}))

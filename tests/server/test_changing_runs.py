@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 NewBlock = Callable[..., "Block"]
 MOVE = """mutation ($runs: [String!]!, $from: String!, $to: String!, $entity: String) {
   moveRuns(input: {projectName: $from, runNames: $runs, destinationProjectName: $to,
-                   destinationEntityName: $entity, clientMutationId: "c7"}) { movedCount clientMutationId }
+                   destinationEntityName: $entity, clientMutationId: "c7"}) { runCount clientMutationId }
 }"""
 DELETE = "mutation DeleteRun($id: ID!) { deleteRun(input: {id: $id}) { success clientMutationId } }"
 
@@ -39,6 +40,19 @@ def post(http: httpx.Client, query: str, **variables: object) -> dict[str, Any]:
     return body
 
 
+def wait_for_moves(http: httpx.Client, *projects: str) -> list[dict[str, Any]]:
+    """Wait until no run is on its way; return what could not be moved."""
+    query = """query ($name: String!) { project(name: $name) { movingRuns { name entityName projectName
+        destinationEntityName destinationProjectName copiedBytes error } } }"""
+    until = time.monotonic() + 60
+    while True:
+        found = [post(http, query, name=name)["data"]["project"]["movingRuns"] for name in projects]
+        every = [run for of_project in found for run in of_project]
+        if all(run["error"] for run in every) or time.monotonic() > until:
+            return every
+        time.sleep(0.01)
+
+
 def test_runs_are_moved_with_all_they_have_and_go_on_logging(sender: Sender, block: NewBlock) -> None:
     for run in ("r1", "r2", "r3"):
         sender.send(block(run, range(5), project="old"))
@@ -47,7 +61,8 @@ def test_runs_are_moved_with_all_they_have_and_go_on_logging(sender: Sender, blo
 
     body = post(sender.http, MOVE, runs=["r1", "r3"], **{"from": "old", "to": "new"})
 
-    assert body == {"data": {"moveRuns": {"movedCount": 2, "clientMutationId": "c7"}}}
+    assert body == {"data": {"moveRuns": {"runCount": 2, "clientMutationId": "c7"}}}
+    assert wait_for_moves(sender.http, "old", "new") == []
     assert set(runs_of(sender.http, "old")) == {"r2"}
     assert runs_of(sender.http, "new") == {run: before[run] for run in ("r1", "r3")}
     assert sender.rows("r1", "new") == rows
@@ -67,7 +82,7 @@ def test_what_cannot_be_moved_is_said(sender: Sender, block: NewBlock) -> None:
     missing = post(sender.http, MOVE, runs=["nobody"], **{"from": "here", "to": "there"})
     outside = post(sender.http, MOVE, runs=["same"], **{"from": "here", "to": "../there"})
 
-    assert "another run with the id same" in clash["errors"][0]["message"]
+    assert "another run with that id" in clash["errors"][0]["message"]
     assert missing["errors"][0]["extensions"]["code"] == "run_not_found"
     assert "project name" in outside["errors"][0]["message"]
     assert len(sender.rows("same", "here")) == len(sender.rows("same", "there")) == 3

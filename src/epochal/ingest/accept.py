@@ -15,13 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from epochal.errors import BlockError, DeletedRunError, RunBusyError, UsageError
+from epochal.errors import BlockError, DeletedRunError
 from epochal.ids import DEFAULT_ENTITY, RunId, WriterId, check_entity, check_project
 from epochal.ingest.check import check_block, check_names
 from epochal.ingest.fold import RunFold, new_run
 from epochal.ingest.homes import Homes, RunName
 from epochal.ingest.labels import label_console
-from epochal.ingest.moving import Mover
+from epochal.ingest.moving import Mover, clash
 from epochal.ingest.outcome import Outcome, WriterName, is_passing, writer_of
 from epochal.ingest.placing import place
 from epochal.ingest.refuse import without_negative_steps
@@ -30,6 +30,7 @@ from epochal.store.metadata import LossRecord, Metadata, WriterRecord
 from epochal.store.metadata.moves import Move
 from epochal.store.metadata.projects import store_file
 from epochal.store.metadata.writers import UnfinishedWriter
+from epochal.store.metrics.contract import MetricStore, RunCopy, RunGoneError
 from epochal.store.metrics.stores import MetricStores
 from epochal.wire.block import Block
 from epochal.wire.change import Change, Publisher
@@ -40,6 +41,9 @@ Wanted = dict[tuple[RunId, WriterId], int]
 MAX_HELD_VALUES = 300_000
 # Each release is a transaction of the store, so it waits until it is worth one.
 RELEASE_EVERY_BYTES = 4 << 20
+# The last blocks of a run that is moved are copied while others wait: so few, if it does not write too fast.
+_FEW_BLOCKS = 4
+_MAX_ROUNDS = 20
 
 _log = logging.getLogger(__name__)
 
@@ -79,9 +83,8 @@ class Ingest:
         self._project_keys: dict[tuple[str, str], int] = {}
         self._folds: OrderedDict[RunName, RunFold] = OrderedDict()  # last used last
         self._one_move = threading.Lock()
-        self._moving: RunName | None = None  # takes nothing meanwhile
         self._mover = Mover(metadata, stores)
-        self._mover.finish()
+        self._mover.recover()
         self._homes = Homes(metadata.moves.names())
         self._catch_up_all()
 
@@ -107,10 +110,7 @@ class Ingest:
         failures: list[Exception] = []
         with self._lock:
             at_home = [self._homes.of_block(block) for block in blocks]
-            for block in filter(self._is_moving, at_home):
-                wanted[block.run_id, block.writer] = self._applied_offset(writer_of(block))
-            ready = [block for block in at_home if not self._is_moving(block)]
-            for (entity, project), of_project in _by_project(ready).items():
+            for (entity, project), of_project in _by_project(at_home).items():
                 try:
                     wanted |= self._accept_project(entity, project, of_project)
                 except Exception as error:  # noqa: BLE001  one project's full disk is not the others' trouble
@@ -141,7 +141,6 @@ class Ingest:
         with self._lock:
             failed = {self._writer_now(name): error for name, error in refused.items()}
             at_home = [self._homes.of_block(block) for block in sound]
-            failed |= {writer_of(b): RunBusyError(b.run_id) for b in at_home if self._is_moving(b)}
             for of_project in _by_project(at_home).values():
                 self._accept_apart(of_project, failed, offsets)
             return {
@@ -189,8 +188,6 @@ class Ingest:
             run = self._metadata.runs.get(entity, project, run_id, documents=())
             if run is None:
                 return False
-            if self._moving == name:
-                raise RunBusyError(run_id)
             self._folds.pop(name, None)
             # The next start looks at runs with writers that are not finished.
             with self._metadata.write() as connection:
@@ -205,60 +202,77 @@ class Ingest:
         self._changes.publish(Change(entity, project, run_id, frozenset({"run"})))
         return True
 
-    def move_run(self, entity: str, project: str, run_id: RunId, to: tuple[str, str]) -> bool:
-        """Move a run to another project; return whether there was one.
+    def ask_to_move(self, entity: str, project: str, run_ids: Sequence[RunId], to: tuple[str, str]) -> int:
+        """Say that runs are to be moved to another project; return how many of them there are.
 
-        Its history is copied, and appears there all at once.  Meanwhile the run takes no blocks; what its
-        programs send later, under the old name, goes to its new place.  A kill leaves it in one of the two,
-        whole.
+        `carry_out` does it, run by run.  If one cannot be moved, none is.
 
         Args:
-            entity: of the project that the run is in.
+            entity: of the project that the runs are in.
             project: that one.
-            run_id: which run.
+            run_ids: which runs; those that are not there are left out.
             to: entity and name of the other project, which is made if it is new.
 
         Raises:
-            UsageError: it is in that project already, or another run there has its id, or had it.
-            DiskFullError: there is no room; it is where it was.
+            UsageError: they are in that project already, or another run there has the id of one, or had it,
+                or one is on its way elsewhere.
         """
-        name, new_name = (entity, project, run_id), (*to, run_id)
         check_entity(to[0])
         check_project(to[1])
-        with self._one_move:
-            self._mover.finish()
-            with self._lock:
-                move = self._begin_move(name, new_name)
-                if move is None:
-                    return False
-                self._moving = name
+        return self._mover.ask((entity, project), run_ids, to, self._clock())
+
+    def carry_out(self, move: Move, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Move a run that was asked for.  Only while the last of it is copied does anybody wait.
+
+        What its programs send under the old name goes to its new place from then on.
+
+        Args:
+            move: which.
+            tell: is called with the bytes that were copied since, now and then; what it raises gives it up.
+
+        Raises:
+            RunGoneError: the run was deleted.
+            UsageError: its project got another run with that id meanwhile.
+            DiskFullError: there is no room.  The run is where it was, in all cases.
+        """
+        files = store_file(move.from_key), store_file(move.to_key)
+        with self._one_move, self._stores.use(files[0]) as old, self._stores.use(files[1]) as new:
+            if not old.sizes([move.run_id]) and self._switch(move, old, new, None):
+                return
+            with old.copy_run(move.run_id, new) as copy:
+                for _ in range(_MAX_ROUNDS):
+                    if copy.catch_up(tell) <= _FEW_BLOCKS:
+                        break
+                self._switch(move, old, new, copy)
+
+    def _switch(self, move: Move, old: MetricStore, new: MetricStore, copy: RunCopy | None) -> bool:
+        """Let the run be at its new place; return False if it has blocks, and no copy was begun."""
+        with self._lock:
+            name, new_name = self._mover.names(move)
+            fold = self._find(name)
+            if fold is None:
+                raise RunGoneError(move.run_id)
+            if self._find(new_name) is not None or new.is_deleted(move.run_id):
+                raise clash(move.run_id, new_name[1])
+            if copy is not None:
+                # What the metadata does not know was left behind by an earlier attempt.
+                new.delete_run(move.run_id)
+                copy.finish()
+            elif old.sizes([move.run_id]):
+                return False
             try:
-                self._mover.carry(move)
-                with self._lock:
-                    self._mover.arrive(move)
-                    self._folds.pop(name, None)
-                    self._homes.move(name, new_name)
-            finally:
-                self._mover.finish()
-                self._moving = None
+                self._mover.arrive(move)
+            except BaseException:
+                new.delete_run(move.run_id)
+                raise
+            self._folds.pop(name, None)
+            self._homes.move(name, new_name)
+            for writer in fold.writers.values():
+                new.release(move.run_id, writer.record.writer, writer.record.applied_offset)
+            self._mover.clear(move._replace(is_there=True))
         for changed in (name, new_name):
             self._changes.publish(Change(*changed, frozenset({"run"})))
         return True
-
-    def _begin_move(self, name: RunName, new_name: RunName) -> Move | None:
-        clash = f"The project {new_name[1]} has, or had, another run with the id {name[2]}."
-        if name == new_name:
-            raise UsageError(f"The run {name[2]} is in the project {name[1]} already.")
-        if self._find(new_name) is not None or self._homes.of(new_name) not in (name, new_name):
-            raise UsageError(clash)
-        try:
-            self._refuse_deleted([new_name])
-        except DeletedRunError as error:
-            raise UsageError(clash) from error
-        return self._mover.begin(name, new_name, now=self._clock())
-
-    def _is_moving(self, block: Block) -> bool:
-        return self._moving is not None and writer_of(block)[:3] == self._moving
 
     def _writer_now(self, name: WriterName) -> WriterName:
         return WriterName(*self._homes.of(name[:3]), name.writer)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
-from epochal.errors import DamagedStoreError, DiskFullError, RunBusyError
+from epochal.errors import DamagedStoreError, DiskFullError
 from epochal.ids import DEFAULT_ENTITY, RunId, WriterId
 from epochal.wire.block import Block
-
-_PASSING = (DiskFullError, DamagedStoreError, RunBusyError)
 
 
 class WriterName(NamedTuple):
@@ -38,6 +36,4 @@ def is_passing(error: BaseException) -> bool:
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
     if isinstance(cause, (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)):
         return False
-    return isinstance(
-        cause, (OSError, MemoryError, sqlite3.Error, DiskFullError, DamagedStoreError, RunBusyError)
-    )
+    return isinstance(cause, (OSError, MemoryError, sqlite3.Error, DiskFullError, DamagedStoreError))

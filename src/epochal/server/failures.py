@@ -17,7 +17,6 @@ from epochal.errors import (
     DamagedStoreError,
     DiskFullError,
     EpochalError,
-    RunBusyError,
     UnsupportedError,
     UsageError,
 )
@@ -106,8 +105,6 @@ def status_and_failure(error: BaseException) -> tuple[int, Failure]:
             hint="Other runs are not affected. On the server's machine, `epochal store check` says what is "
             "damaged, and `epochal store repair` mends what can be mended.",
         )
-    if isinstance(error, RunBusyError):
-        return 503, Failure(code="run_busy", message=str(error), hint="What waits is sent again.")
     if isinstance(error, DiskFullError) or _is_full(error):
         return 507, Failure(
             code="disk_full",

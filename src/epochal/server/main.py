@@ -33,6 +33,7 @@ from epochal.alerts.courier import Courier
 from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY
 from epochal.ingest.accept import Ingest
+from epochal.ingest.moving import MovingThread
 from epochal.ingest.watcher import Watcher
 from epochal.query.live import ChangeFeed
 from epochal.runlog.folder import runs_folders
@@ -140,6 +141,9 @@ def _services(
         rate_limits = RateLimits(settings)
         intake = Intake(ingest, rate_limits, settings.max_upload_bytes)
         cleanup.callback(intake.close)
+        mover = MovingThread(metadata, ingest)
+        mover.start()
+        cleanup.callback(mover.stop)
         api_keys = ApiKeys(metadata, time.time)
         key_lookups = KeyLookups(api_keys)
         cleanup.callback(key_lookups.close)
@@ -162,6 +166,7 @@ def _services(
             admission=Admission(settings.upload_memory_bytes),
             ingest=ingest,
             intake=intake,
+            mover=mover,
             web_app=WebApp(),
             metadata=metadata,
             stores=stores,

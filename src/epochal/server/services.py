@@ -14,6 +14,7 @@ from epochal.access.api_keys import ApiKeys
 from epochal.access.login_tokens import LoginTokens
 from epochal.access.sessions import Sessions
 from epochal.ingest.accept import Ingest
+from epochal.ingest.moving import MovingThread
 from epochal.query.live import ChangeFeed
 from epochal.server.admission import Admission
 from epochal.server.callers import KeyLookups
@@ -42,6 +43,7 @@ class Services:
     admission: Admission
     ingest: Ingest
     intake: Intake
+    mover: MovingThread
     web_app: WebApp
     metadata: Metadata
     stores: MetricStores

@@ -126,3 +126,12 @@ def metrics(open_store: Callable[[Path], MetricStore], tmp_path: Path) -> Iterat
     store = open_store(tmp_path)
     yield store
     store.close()
+
+
+@pytest.fixture
+def other_metrics(open_store: Callable[[Path], MetricStore], tmp_path: Path) -> Iterator[MetricStore]:
+    """Give another empty store of the same engine."""
+    (tmp_path / "other").mkdir()
+    store = open_store(tmp_path / "other")
+    yield store
+    store.close()

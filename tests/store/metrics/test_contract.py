@@ -472,3 +472,23 @@ def test_steps_of_up_to_64_bits_are_kept_exactly(
         2**53,
         2**53 + 1,
     ]
+
+
+def test_a_copied_run_is_whole_and_comes_all_at_once(
+    metrics: MetricStore, other_metrics: MetricStore, new_journal: type[Journal]
+) -> None:
+    journal = new_journal("r1")
+    metrics.append([journal.block([(0, 0.0, {"a": 1.0})], [[CONSOLE, 1.0, "stdout", "x\ny"]])])
+    with metrics.copy_run(R1, other_metrics) as copy:
+        assert copy.catch_up() == 1
+        metrics.append([journal.block([(0, 0.0, {"a": 2.0}), (1, 1.0, {"a": 3.0})])])
+        assert copy.catch_up() == 1
+        assert other_metrics.sizes() == {}
+        copy.finish()
+
+    assert series(other_metrics, "a") == series(metrics, "a") == [(0.0, 2.0), (1.0, 3.0)]
+    assert other_metrics.console(R1) == metrics.console(R1)
+    assert other_metrics.sizes() == metrics.sizes()
+    assert other_metrics.end_offset(R1, W1) == metrics.end_offset(R1, W1)
+    other_metrics.append([journal.block([(0, 0.0, {"a": 9.0})])])
+    assert series(other_metrics, "a") == [(0.0, 9.0), (1.0, 3.0)]

@@ -1,4 +1,4 @@
-"""A copy of a run is the run: every answer, every byte counted, and what comes later."""
+"""A copy of a run is the run: every answer, every byte counted, and whatever came while it was made."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.store.metrics.conftest import Journal
 
 from epochal.ids import RunId, WriterId
 from epochal.runlog.format import RecordType
-from epochal.store.metrics.contract import MetricStore, SeriesQuery
-from epochal.store.metrics.embedded import EmbeddedMetricStore, moving
+from epochal.store.metrics.contract import MetricStore, RunGoneError, SeriesQuery
+from epochal.store.metrics.embedded import EmbeddedMetricStore
 from epochal.store.metrics.embedded.check import check_file
 from epochal.store.metrics.embedded.chunks import ChunkSizes
 from epochal.wire.block import Block
@@ -23,45 +23,53 @@ from epochal.wire.block import Block
 SMALL = ChunkSizes(points_a_chunk=32, buckets_a_chunk=4, points_a_bucket=4, other_chunk_bytes=256)
 R1 = RunId("r1")
 W1, W2 = WriterId("w1"), WriterId("w2")
+TABLES = ("runs", "writers", "blocks", "series", "chunks", "axes", "console", "console_open", "keys")
+
+Stores = tuple[EmbeddedMetricStore, EmbeddedMetricStore]
+
+
+class CutShortError(Exception):
+    """Stands for whatever ends a copy."""
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> Iterator[tuple[EmbeddedMetricStore, EmbeddedMetricStore]]:
-    made = [
+def stores(tmp_path: Path) -> Iterator[Stores]:
+    one, other = (
         EmbeddedMetricStore(tmp_path / f"{number}.db", background=False, sizes=SMALL) for number in (1, 2)
-    ]
-    yield made[0], made[1]
-    for store in made:
-        store.close()
+    )
+    yield one, other
+    one.close()
+    other.close()
 
 
-class Writing:
-    """Two writers of one run, and other runs around it, in any order."""
+class Script:
+    """Two writers of r1, and other runs beside it: numbers, texts, console, samples, steps in any order."""
 
     def __init__(self, new_journal: type[Journal], seed: int) -> None:
         self._random = random.Random(seed)
-        self._journals = [new_journal("r1", "w1"), new_journal("r1", "w2")]
+        self._of_run = [new_journal("r1", "w1"), new_journal("r1", "w2")]
         self._others = [new_journal(run, "w1") for run in ("r0", "r2")]
 
-    def go_on(self, store: MetricStore, n_blocks: int) -> None:
-        """Append blocks of the run to `store`."""
+    def log(self, store: MetricStore, n_blocks: int) -> None:
         for _ in range(n_blocks):
-            store.append([self._block(self._random.choice(self._journals))])
+            store.append([self._block(self._random.choice(self._of_run))])
 
-    def others(self, store: MetricStore, n_blocks: int) -> None:
-        """Append blocks of other runs."""
+    def log_others(self, store: MetricStore, n_blocks: int) -> None:
         for _ in range(n_blocks):
             store.append([self._block(self._random.choice(self._others))])
 
     def _block(self, journal: Journal) -> Block:
-        first = self._random.randrange(400)
+        first = self._random.randrange(300)
         rows = []
         for step in range(first, first + self._random.randrange(1, 40)):
-            row: dict[str, object] = {"loss": self._random.choice([1.5, float("nan"), step, True]), "x": step}
-            if step % 7 == 0:
+            values = [self._random.random(), float("nan"), float("inf"), step, True, "a text"]
+            row: dict[str, object] = {"loss": self._random.choice(values), "x": step}
+            if step % 5 == 0:
                 row["note"] = "n" * self._random.randrange(50)
             rows.append((step, 1e9 + step, row))
-        records: list[list[object]] = [[int(RecordType.CONSOLE), 1e9, "stdout", f"{first}\nhalf a "]]
+        text = self._random.choice(["a line\n", "half a ", "\n", "one\ntwo\nthr"])
+        stream = self._random.choice(["stdout", "stderr"])
+        records: list[list[object]] = [[int(RecordType.CONSOLE), 1e9, stream, text]]
         records.append([int(RecordType.SYSTEM), 1e9 + first, {"cpu": float(first)}])
         return journal.block(rows, records)
 
@@ -69,107 +77,149 @@ class Writing:
 def everything(store: EmbeddedMetricStore) -> list[object]:
     """Return all that can be asked of r1."""
     answers: list[object] = [store.sizes([R1]), store.console(R1), store.keys([R1])]
-    answers += [[store.end_offset(R1, writer) for writer in (W1, W2)]]
+    answers.append([store.end_offset(R1, writer) for writer in (W1, W2)])
+    answers.append([list(store.blocks_from(R1, writer, 0)) for writer in (W1, W2)])
+    answers.append(repr(store.values(R1, "note")))
     for stream in ("history", "system"):
         answers.append([repr(row) for row in store.scan_rows(R1, stream=stream)])
         answers.append(repr(store.column_types(R1, stream=stream)))
         for n_buckets in (3, 50, 10_000):
-            query = SeriesQuery(
-                runs=(R1,), keys=("loss", "x", "cpu"), stream=stream, n_buckets=n_buckets, x="step"
-            )
+            query = SeriesQuery(runs=(R1,), keys=("loss", "x", "cpu"), stream=stream, n_buckets=n_buckets)
             answer = store.read_series(query)
             answers += [answer.infos, *(np.nan_to_num(array, nan=-7.25).tolist() for array in answer.buckets)]
-    answers.append(repr(store.values(R1, "note")))
-    answers.append([list(store.blocks_from(R1, writer, 0)) for writer in (W1, W2)])
     return answers
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_copy_answers_everything_like_the_run_and_goes_on_like_it(
-    stores: tuple[EmbeddedMetricStore, EmbeddedMetricStore], new_journal: type[Journal], seed: int
-) -> None:
+def move(one: EmbeddedMetricStore, other: EmbeddedMetricStore) -> None:
+    with one.copy_run(R1, other) as copy:
+        copy.catch_up()
+        copy.finish()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_copy_is_the_run_and_goes_on_like_it(stores: Stores, new_journal: type[Journal], seed: int) -> None:
     one, other = stores
-    writing = Writing(new_journal, seed)
-    for store, n in ((one, 3), (other, 5)):
-        Writing(new_journal, seed + 100).others(store, n)
+    script, beside = Script(new_journal, seed), Script(new_journal, seed + 100)
+    beside.log_others(other, seed)
     for n_blocks in ((9, 4, 6), (1, 0, 2), (20, 0, 0))[seed % 3]:
-        writing.go_on(one, n_blocks)
+        script.log(one, n_blocks)
         if seed != 1:
             one.compact()
         one.release(R1, W1, one.end_offset(R1, W1) // 2)
-    writing.go_on(one, seed % 4)
-    before = everything(one)
 
-    one.copy_run(R1, other)
+    with one.copy_run(R1, other) as copy:
+        assert other.sizes([R1]) == {}
+        for n_blocks in (3, 0, 2):  # what comes meanwhile, with the background at work
+            copy.catch_up()
+            script.log(one, n_blocks)
+            beside.log_others(other, 2)
+            one.compact()
+            other.compact()
+        copy.finish()
 
-    after = everything(other)
-    assert after == everything(one)
-    assert after[1:-1] == before[1:-1]  # size and blocks shrink when what was released is let go
+    assert everything(other) == everything(one)
     for store in stores:
         assert list(check_file(store.path)) == []
+    script.log(other, 5)
+    late = everything(other)[3:]
+    other.compact()
+    assert everything(other)[5:8] == late[2:5]
     one.delete_run(R1)
     one.compact()
     assert one.sizes([R1]) == {}
-    writing.go_on(other, 5)
-    middle = everything(other)[4:5]
-    other.compact()
-    assert everything(other)[4:5] == middle
     assert list(check_file(one.path)) == list(check_file(other.path)) == []
-    names = {info.key: info for info in other.keys(None)}
-    assert {i.key: i for i in other.key_infos(list(other.key_names()))} == names
+    infos = other.keys()
+    assert other.key_infos([info.key for info in infos]) == infos
 
 
 def test_a_copy_that_is_cut_short_is_never_seen_and_leaves_nothing(
-    stores: tuple[EmbeddedMetricStore, EmbeddedMetricStore],
-    new_journal: type[Journal],
-    monkeypatch: pytest.MonkeyPatch,
+    stores: Stores, new_journal: type[Journal]
 ) -> None:
     one, other = stores
-    writing = Writing(new_journal, 1)
-    writing.go_on(one, 20)
+    script = Script(new_journal, 1)
+    script.log(one, 20)
     one.compact()
-    writing.go_on(one, 3)
+    script.log(one, 3)
     before = everything(one)
-    insert, n_left = moving._insert, 100
 
-    def break_off(*arguments: object) -> int:
-        nonlocal n_left
-        n_left -= 1
-        if n_left < 0:
-            raise KeyboardInterrupt
-        return insert(*arguments)  # type: ignore[arg-type]
+    def cut(_: int) -> None:
+        raise CutShortError
 
-    monkeypatch.setattr(moving, "_insert", break_off)
-    with pytest.raises(KeyboardInterrupt):
-        one.copy_run(R1, other)
-    monkeypatch.undo()
+    with pytest.raises(CutShortError), one.copy_run(R1, other) as copy:
+        copy.catch_up(cut)
+    with one.copy_run(R1, other) as copy:
+        copy.catch_up()
+        other.compact()
 
-    assert other.sizes() == {}
-    assert other.keys() == []
-    assert list(other.key_names()) == []
+        assert other.sizes() == {}
+        assert other.keys() == []
+        assert list(other.key_names()) == []
     other.compact()
     with closing(sqlite3.connect(other.path)) as file:
-        for table in (
-            "runs",
-            "writers",
-            "blocks",
-            "series",
-            "chunks",
-            "axes",
-            "console",
-            "console_open",
-            "keys",
-        ):
+        for table in TABLES:
             assert file.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
-    one.copy_run(R1, other)
+    move(one, other)
     assert everything(other) == everything(one) == before
 
 
-def test_damage_stays_damage_in_a_copy(
-    stores: tuple[EmbeddedMetricStore, EmbeddedMetricStore], new_journal: type[Journal]
+def test_a_run_that_is_copied_away_is_compacted_when_that_is_given_up(
+    stores: Stores, new_journal: type[Journal]
 ) -> None:
     one, other = stores
-    Writing(new_journal, 1).go_on(one, 20)
+    Script(new_journal, 1).log(one, 20)
+
+    with one.copy_run(R1, other):
+        one.compact()
+        with closing(sqlite3.connect(one.path)) as file:
+            assert file.execute("SELECT count(*) FROM chunks").fetchone() == (0,)
+    one.compact()
+
+    with closing(sqlite3.connect(one.path)) as file:
+        assert file.execute("SELECT count(*) FROM chunks").fetchone() != (0,)
+
+
+def test_a_run_that_is_deleted_while_it_is_copied_does_not_arrive(
+    stores: Stores, new_journal: type[Journal]
+) -> None:
+    one, other = stores
+    Script(new_journal, 1).log(one, 20)
+
+    with one.copy_run(R1, other) as copy:
+        copy.catch_up()
+        one.delete_run(R1)
+        one.compact()
+        with pytest.raises(RunGoneError):
+            copy.finish()
+    with pytest.raises(RunGoneError), one.copy_run(R1, other):
+        pass
+
+    other.compact()
+    assert other.sizes() == {}
+    assert list(check_file(other.path)) == []
+
+
+def test_a_run_that_goes_to_and_fro_does_not_use_numbers_up(
+    stores: Stores, new_journal: type[Journal]
+) -> None:
+    one, other = stores
+    Script(new_journal, 1).log(one, 10)
+    before = everything(one)
+
+    for _ in range(20):
+        for source, target in ((one, other), (other, one)):
+            move(source, target)
+            source.delete_run(R1)
+            source.compact()
+
+    assert everything(one)[6:] == before[6:]
+    with closing(sqlite3.connect(one.path)) as file:
+        (highest,) = file.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()
+    assert highest < 2000
+
+
+def test_damage_stays_damage_in_a_copy(stores: Stores, new_journal: type[Journal]) -> None:
+    one, other = stores
+    Script(new_journal, 1).log(one, 20)
     one.compact()
     with closing(sqlite3.connect(one.path)) as file, file:
         file.execute(
@@ -177,9 +227,9 @@ def test_damage_stays_damage_in_a_copy(
             "(SELECT chunk_no FROM chunks JOIN series USING (series_no) WHERE key = 'loss' AND level = 0 "
             "LIMIT 1)"
         )
-    found = [(p.kind, p.run) for p in check_file(one.path)]
+    found = [(problem.kind, problem.run) for problem in check_file(one.path)]
     assert found
 
-    one.copy_run(R1, other)
+    move(one, other)
 
-    assert [(p.kind, p.run) for p in check_file(other.path)] == found
+    assert [(problem.kind, problem.run) for problem in check_file(other.path)] == found

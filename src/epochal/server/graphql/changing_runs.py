@@ -10,10 +10,12 @@ from epochal.errors import UsageError
 from epochal.ids import DEFAULT_ENTITY, RunId
 from epochal.server.failures import RequestError, RunNotFoundError
 from epochal.server.graphql.context import Context, Info
-from epochal.store.metadata.records import RunRecord
+from epochal.server.graphql.projects import project
+from epochal.store.metadata.records import ProjectRecord, RunRecord
 
 MAX_RUNS = 100  # of one request; each of them is a commit
 _MAX_DIGITS = 18  # of a key: SQLite's are below 2**63
+_MAX_MOVED = 10_000  # of one request; they are one commit
 
 mutation = MutationType()
 
@@ -37,19 +39,42 @@ def resolve_delete_runs(_: object, info: Info, input: dict[str, Any]) -> dict[st
 
 @mutation.field("moveRuns")
 def resolve_move_runs(_: object, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Move runs one by one; the first that cannot be moved ends it, and those before it stay moved."""
-    context = info.context
-    entity, project = input.get("entity_name") or DEFAULT_ENTITY, input["project_name"]
+    """Say that runs are to be moved, all or none: `Project.movingRuns` tells how far that is."""
+    services = info.context.services
+    entity, source = input.get("entity_name") or DEFAULT_ENTITY, input["project_name"]
     to = (input.get("destination_entity_name") or entity, input["destination_project_name"])
     for name in (entity, to[0]):
-        _check_may_change(context, name)
-    names = list(dict.fromkeys(input["run_names"]))
-    if len(names) > MAX_RUNS:
-        raise UsageError(f"at most {MAX_RUNS} runs are moved at once, not {len(names)}")
-    for name in names:
-        if not context.services.ingest.move_run(entity, project, RunId(name), to):
-            raise RunNotFoundError(project, name)
-    return {"client_mutation_id": input.get("client_mutation_id"), "moved_count": len(names)}
+        _check_may_change(info.context, name)
+    names = [RunId(name) for name in dict.fromkeys(input["run_names"])]
+    if len(names) > _MAX_MOVED:
+        raise UsageError(f"at most {_MAX_MOVED} runs are moved at once, not {len(names)}")
+    n_runs = services.ingest.ask_to_move(entity, source, names, to)
+    if n_runs == 0 and names:
+        raise RunNotFoundError(source, names[0])
+    services.mover.wake()
+    return {"client_mutation_id": input.get("client_mutation_id"), "run_count": n_runs}
+
+
+@project.field("movingRuns")
+def resolve_moving_runs(record: ProjectRecord, info: Info) -> list[dict[str, Any]]:
+    """The runs on their way out of the project or into it, and those that could not be moved."""
+    services = info.context.services
+    found = services.mover.progress(record.key)
+    names = services.metadata.projects.names_of(
+        [key for p in found for key in (p.move.from_key, p.move.to_key)]
+    )
+    return [
+        {
+            "name": p.move.run_id,
+            "project_name": names[2 * i][1],
+            "entity_name": names[2 * i][0],
+            "destination_project_name": names[2 * i + 1][1],
+            "destination_entity_name": names[2 * i + 1][0],
+            "copied_bytes": p.n_copied,
+            "error": p.error,
+        }
+        for i, p in enumerate(found)
+    ]
 
 
 def _delete(context: Context, ids: list[str]) -> int:

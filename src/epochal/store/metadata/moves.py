@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -9,6 +10,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 from epochal.ids import RunId
 from epochal.store.metadata.base import Database, next_version, upsert
 from epochal.store.metadata.tables import alerts, documents, moved_runs, moves, projects, runs
+
+# One in_() list of a statement; below SQLite's own limit in every version.
+_IDS_AT_ONCE = 500
 
 Name = tuple[str, str, RunId]  # entity, project, run id
 
@@ -50,15 +54,52 @@ class Moves:
         connection.execute(delete(moved_runs).where(*at_home))
         connection.execute(update(moves).where(moves.c.run_key == move.run_key).values(is_there=True))
 
+    def keys_of(self, connection: Connection, project_key: int, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        """Return the keys of those of `run_ids` that a project has."""
+        found: dict[RunId, int] = {}
+        for part in _parts(run_ids):
+            query = select(runs.c.run_id, runs.c.key)
+            query = query.where(runs.c.project_key == project_key, runs.c.run_id.in_(part))
+            found |= {RunId(run_id): key for run_id, key in connection.execute(query)}
+        return found
+
+    def has_run(self, project_key: int, run_id: RunId) -> bool:
+        """Return whether a project has a run of that id."""
+        with self._database.read() as connection:
+            return bool(self.keys_of(connection, project_key, [run_id]))
+
+    def names_taken(
+        self, connection: Connection, project_key: int, run_keys: Mapping[RunId, int]
+    ) -> set[RunId]:
+        """Return which ids another run of a project has, had, or is about to have.
+
+        Args:
+            connection: of `write`.
+            project_key: of the project.
+            run_keys: the runs that are to have the ids there.
+        """
+        taken: set[RunId] = set()
+        for part in _parts(list(run_keys)):
+            has = select(runs.c.run_id, runs.c.key).where(runs.c.project_key == project_key)
+            had = select(moved_runs.c.run_id, moved_runs.c.run_key)
+            had = had.where(moved_runs.c.project_key == project_key)
+            will = select(runs.c.run_id, runs.c.key).join_from(moves, runs)
+            will = will.where(moves.c.to_key == project_key)
+            for query, run_id in ((has, runs.c.run_id), (had, moved_runs.c.run_id), (will, runs.c.run_id)):
+                rows = connection.execute(query.where(run_id.in_(part)))
+                taken |= {RunId(name) for name, key in rows if run_keys[RunId(name)] != key}
+        return taken
+
     def end(self, connection: Connection, run_key: int) -> None:
         """Say that nothing is left to be done."""
         connection.execute(delete(moves).where(moves.c.run_key == run_key))
 
-    def open(self) -> list[Move]:
-        """Return the runs that are on their way."""
-        columns = (moves.c.run_key, runs.c.run_id, moves.c.from_key, moves.c.to_key, moves.c.is_there)
-        with self._database.read() as connection:
-            return [Move._make(row) for row in connection.execute(select(*columns).join_from(moves, runs))]
+    def open(self, connection: Connection | None = None) -> list[Move]:
+        """Return the runs that are on their way, oldest first."""
+        if connection is not None:
+            return [Move._make(row) for row in connection.execute(_OPEN)]
+        with self._database.read() as reading:
+            return [Move._make(row) for row in reading.execute(_OPEN)]
 
     def names(self) -> dict[Name, Name]:
         """Return under which name each run is that had another one: by its old names."""
@@ -86,3 +127,15 @@ class Moves:
         query = select(moved_runs.c.project_key).where(moved_runs.c.run_key == run_key)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
+
+
+def _parts(run_ids: Sequence[RunId]) -> Iterator[Sequence[RunId]]:
+    for start in range(0, len(run_ids), _IDS_AT_ONCE):
+        yield run_ids[start : start + _IDS_AT_ONCE]
+
+
+_OPEN = (
+    select(moves.c.run_key, runs.c.run_id, moves.c.from_key, moves.c.to_key, moves.c.is_there)
+    .join_from(moves, runs)
+    .order_by(moves.c.run_key)
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, update
 from sqlalchemy.sql.expression import and_
@@ -95,6 +95,13 @@ class Projects:
         """Return whose project this is."""
         with self._database.read() as connection:
             return connection.execute(select(projects.c.entity).where(projects.c.key == key)).scalar()
+
+    def names_of(self, keys: Sequence[int]) -> list[tuple[str, str]]:
+        """Return the entities and names of projects that are there, in the order of `keys`."""
+        query = select(projects.c.key, projects.c.entity, projects.c.name).where(projects.c.key.in_(keys))
+        with self._database.read() as connection:
+            found = {key: (entity, name) for key, entity, name in connection.execute(query)}
+        return [found[key] for key in keys]
 
     def touch(self, connection: Connection, signs: Iterable[tuple[int, float]]) -> None:
         """Say when runs of projects, given by project key, gave a sign of life."""

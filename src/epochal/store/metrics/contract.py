@@ -7,7 +7,8 @@ acknowledged.  Every engine passes the same contract tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -39,7 +40,7 @@ class GapError(EpochalError):
 
 
 class RunGoneError(EpochalError):
-    """A run was deleted while it was read."""
+    """A run was deleted, while it was read or before."""
 
     def __init__(self, run: RunId) -> None:
         super().__init__(f"The run {run} was deleted while it was read: what came of it is not complete.")
@@ -186,6 +187,29 @@ class ConsoleLine(msgspec.Struct, frozen=True, omit_defaults=True):
     stream: str
     text: str
     label: str | None = None  # of the writer, in a run of many
+
+
+class RunCopy(Protocol):
+    """A copy of a run in another store, being made.  Not thread-safe."""
+
+    def catch_up(self, tell: Callable[[int], None] = ...) -> int:
+        """Copy what was not copied yet, all of the run at first; return how many blocks of it there were.
+
+        Args:
+            tell: is called with the bytes that were copied since, now and then; what it raises ends the copy.
+
+        Raises:
+            RunGoneError: the run was deleted meanwhile.
+        """
+
+    def finish(self) -> None:
+        """Copy what is left, and show the run in the target: all of it at once, durably, on return.
+
+        No block of the run may be appended meanwhile.
+
+        Raises:
+            RunGoneError: the run was deleted meanwhile.
+        """
 
 
 class MetricStore(Protocol):
@@ -382,14 +406,19 @@ class MetricStore(Protocol):
                 they begin a new run of that id.
         """
 
-    def copy_run(self, run: RunId, target: MetricStore) -> None:
-        """Copy all that there is of a run to `target`, of the same engine, which has no run of that id.
+    def copy_run(self, run: RunId, target: MetricStore) -> AbstractContextManager[RunCopy]:
+        """Begin to copy all that there is of a run to `target`, another store of the same engine.
 
-        It appears there all at once, durably, on return; nothing appears if this is cut short.  No block of
-        the run may come meanwhile.  One that is not there is not copied.
+        Both are read and written as ever meanwhile.  `target` shows nothing of it before `RunCopy.finish`; if
+        that is not called, or anything fails, what was copied goes away again, after a restart too.
+
+        Args:
+            run: which; it stays where it is.
+            target: where there must be no run of that id.
 
         Raises:
-            DiskFullError: there is no room; `target` is as it was.
+            RunGoneError: there is no such run.
+            UnsupportedError: the stores are of two engines.
         """
 
     def is_deleted(self, run: RunId) -> bool:

@@ -107,15 +107,6 @@ class Snapshot:
         )
         return [block_no for (block_no,) in rows]
 
-    def n_tail_values(self, run: RunRow) -> int:
-        """Return how many values the run has in blocks that are not in chunks."""
-        row = self.connection.execute(
-            "SELECT ifnull(sum(n_values), 0) FROM blocks "
-            "WHERE run_no = ? AND block_no > ? AND is_stripped = 0",
-            (run.run_no, run.through),
-        ).fetchone()
-        return int(row[0])
-
     def run_ids(self) -> list[RunId]:
         """Return the runs that there are."""
         rows = self.connection.execute("SELECT run_id FROM runs WHERE run_id IS NOT NULL ORDER BY run_no")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from epochal.store.metrics.contract import (
     MetricStore,
     Row,
     RowBatch,
+    RunCopy,
+    RunGoneError,
     SeriesAnswer,
     SeriesQuery,
     Stream,
@@ -41,7 +44,7 @@ from epochal.store.metrics.embedded.groups import read_groups
 from epochal.store.metrics.embedded.history import step_range
 from epochal.store.metrics.embedded.key_index import KeyIndex
 from epochal.store.metrics.embedded.keys import list_keys
-from epochal.store.metrics.embedded.moving import copy_run
+from epochal.store.metrics.embedded.moving import EmbeddedRunCopy
 from epochal.store.metrics.embedded.rows import WINDOW_BYTES, scan_batches
 from epochal.store.metrics.embedded.schema import open_file
 from epochal.store.metrics.embedded.series import read_series
@@ -92,6 +95,9 @@ class EmbeddedMetricStore:
         self._one_compactor = threading.Lock()
         self._releases = threading.Lock()
         self._released: dict[tuple[RunId, WriterId], int] = {}
+        # Runs that are being copied from here, of which nothing is compacted, and to here.
+        self._leaving: set[int] = set()
+        self._arriving: set[int] = set()
         self._tidier = Tidier(self._snapshots, self._writer)
         self._background = Background(self._compact_run, self._tidy) if background else None
         self._compactor = Compactor(self._snapshots, self._writer, self._is_stopped)
@@ -261,30 +267,61 @@ class EmbeddedMetricStore:
                 connection.execute("INSERT INTO deleted_runs VALUES (?) ON CONFLICT DO NOTHING", (run,))
             connection.execute("UPDATE runs SET run_id = NULL WHERE run_id = ?", (run,))
         self._keys.forget()
-        self._tidy_later()
+        if self._background is not None:
+            self._background.tidy_up()
 
-    def copy_run(self, run: RunId, target: MetricStore) -> None:
-        """Copy all that there is of a run to `target`.  See the contract."""
+    @contextmanager
+    def copy_run(self, run: RunId, target: MetricStore) -> Iterator[RunCopy]:
+        """Give a copy of a run in `target` that is being made.  See the contract."""
         if not isinstance(target, EmbeddedMetricStore):
-            raise UnsupportedError("a run is copied between files of one kind only")
-        with self._one_compactor, target._one_compactor:
-            for released_no in self._note_released():
-                self._strip(released_no)
+            raise UnsupportedError("A run is copied between stores of the same kind only.")
+        with self._leave(run) as run_no, target._arrive() as new_no:
+            yield EmbeddedRunCopy(
+                self._snapshots, target._writer, run, run_no, new_no, target._fold_log_if_idle
+            )
+
+    @contextmanager
+    def _leave(self, run: RunId) -> Iterator[int]:
+        """Give the number of a run, of which the background changes nothing meanwhile."""
+        with self._one_compactor:
+            self._note_released()
             with self._snapshots.open() as snapshot:
                 row = snapshot.run(run)
-                if row is None:
-                    return
-                try:
-                    run_no = copy_run(snapshot.connection, target._writer, row.run_no)
-                except BaseException:
-                    target._tidy_later()
-                    raise
-                n_values = snapshot.n_tail_values(row)
-            with target._writer.now() as connection:
-                connection.execute("UPDATE runs SET run_id = ? WHERE run_no = ?", (run, run_no))
-        target._keys.forget()
-        if target._background is not None:
-            target._background.add([(run_no, n_values, 0)])
+            if row is None:
+                raise RunGoneError(run)
+            self._leaving.add(row.run_no)
+        try:
+            yield row.run_no
+        finally:
+            self._leaving.discard(row.run_no)
+            self._go_on_with(row.run_no)
+
+    @contextmanager
+    def _arrive(self) -> Iterator[int]:
+        """Give the number of a new run that nobody sees, and which goes again if it gets no id."""
+        new_no = 0
+        try:
+            with self._writer.later() as connection:
+                new_no = connection.execute("INSERT INTO runs (run_id) VALUES (NULL)").lastrowid or 0
+                self._arriving.add(new_no)  # before anybody else can find it
+            yield new_no
+        finally:
+            self._arriving.discard(new_no)
+            self._keys.forget()
+            self._go_on_with(new_no)
+
+    def _go_on_with(self, run_no: int) -> None:
+        if self._background is not None:
+            self._background.add(entry for entry in self._backlog() if entry[0] == run_no)
+            self._background.tidy_up()
+
+    def _fold_log_if_idle(self) -> None:
+        # The background has the connection that this is done by.
+        if self._one_compactor.acquire(blocking=False):
+            try:
+                self._writer.fold_log_if_long()
+            finally:
+                self._one_compactor.release()
 
     def is_deleted(self, run: RunId) -> bool:
         """Return whether a run of this id was deleted for good."""
@@ -323,14 +360,10 @@ class EmbeddedMetricStore:
         self._cache.drop_all()
         self._writer.close()
 
-    def _tidy_later(self) -> None:
-        if self._background is not None:
-            self._background.tidy_up()
-
     def _compact_run(self, run_no: int) -> None:
         """Bring all that a run has by now into chunks."""
         with self._one_compactor:
-            are_more = True
+            are_more = run_no not in self._leaving
             while are_more:
                 # Blocks that came meanwhile wait until they are worth a pass: tiny chunks cost more.
                 block_nos, are_more = self._compactor.compact(run_no)
@@ -344,10 +377,10 @@ class EmbeddedMetricStore:
             self._writer.fold_log_if_long()
             for run_no in self._note_released():
                 self._strip(run_no)
-            return self._tidier.purge() or self._tidier.vacuum()
+            return self._tidier.purge(self._arriving) or self._tidier.vacuum()
 
     def _strip(self, run_no: int) -> None:
-        while not self._is_stopped() and self._tidier.strip(run_no):
+        while not self._is_stopped() and run_no not in self._leaving and self._tidier.strip(run_no):
             self._writer.fold_log_if_long()
 
     def _is_stopped(self) -> bool:

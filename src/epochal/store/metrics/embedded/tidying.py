@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -93,13 +93,18 @@ class Tidier:
                 found.append((block_no, n_bytes, _rest_of(block_no, body)))
             return found
 
-    def purge(self) -> bool:
-        """Remove some of what deleted runs left behind; return whether there was any."""
+    def purge(self, arriving: Collection[int]) -> bool:
+        """Remove some of what deleted runs left behind; return whether there was any.
+
+        Args:
+            arriving: numbers of runs that are being copied here, and have no id yet either.
+        """
         with self._writer.later() as connection, self._pace.timed():
-            row = connection.execute("SELECT run_no FROM runs WHERE run_id IS NULL LIMIT 1").fetchone()
-            if row is None:
+            gone = connection.execute("SELECT run_no FROM runs WHERE run_id IS NULL")
+            run_no = next((no for (no,) in gone if no not in arriving), None)
+            if run_no is None:
                 return False
-            _purge_some(connection, int(row[0]), self._pace.n)
+            _purge_some(connection, run_no, self._pace.n)
         return True
 
     def vacuum(self) -> bool:
