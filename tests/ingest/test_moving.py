@@ -46,6 +46,15 @@ def next_blocks(data: DataFolder, log: RunLog) -> list[Block]:
     return [] if block is None else [block]
 
 
+def then(do: Callable[[], object]) -> Callable[[int], None]:
+    """Return what does `do` whenever it is told of progress."""
+
+    def told(_: int) -> None:
+        do()
+
+    return told
+
+
 def filled(data: DataFolder, new_log: NewLog, run: str = "r1", writer: str = "writer01") -> RunLog:
     """Log a run of the project p."""
     log = new_log(run, writer)
@@ -133,8 +142,8 @@ def test_a_moved_run_shows_in_the_filters_of_its_new_project_and_not_of_the_old_
     assert matching(data, "q", "config.lr >= 0") == ["r3", "r4", "r5"]
 
     def move(run: str, *ways: str) -> None:
-        for source, target in ways:
-            assert move_run(data, source, target, RunId(run))
+        for way in ways:
+            assert move_run(data, way[0], way[1], RunId(run))
 
     def check(in_p: list[str], in_q: list[str]) -> None:
         for project, runs in (("p", in_p), ("q", in_q)):
@@ -163,8 +172,9 @@ def test_blocks_find_a_run_that_was_moved_twice_and_one_that_came_back(
     data: DataFolder, new_log: NewLog
 ) -> None:
     log = filled(data, new_log)
-    for step, (source, target) in enumerate(("pq", "qs", "sp", "ps"), 100):
-        assert move_run(data, source, target, R1)
+    for step, way in enumerate(("pq", "qs", "sp", "ps"), 100):
+        target = way[1]
+        assert move_run(data, way[0], target, R1)
         log.row(step, {"loss": 0.0})
         blocks = next_blocks(data, log)
         outcomes = data.ingest.accept_each(blocks)
@@ -255,7 +265,7 @@ def test_a_run_that_comes_up_in_the_target_meanwhile_is_left_alone(data: DataFol
     blocks = next_blocks(data, other)
 
     with pytest.raises(UsageError, match="another run"):
-        data.ingest.carry_out(move, lambda _: data.ingest.accept(blocks) and None)
+        data.ingest.carry_out(move, then(lambda: data.ingest.accept(blocks)))
 
     for restart in (False, True):
         if restart:
@@ -288,7 +298,7 @@ def test_a_run_that_is_deleted_on_its_way_is_nowhere(data: DataFolder, new_log: 
     (move,) = data.metadata.moves.open()
 
     with pytest.raises(RunGoneError):
-        data.ingest.carry_out(move, lambda _: data.ingest.delete_run("local", "p", R1) and None)
+        data.ingest.carry_out(move, then(lambda: data.ingest.delete_run("local", "p", R1)))
 
     assert data.metadata.moves.open() == []
     assert data.rows() == data.rows(project="q") == []
