@@ -8,6 +8,10 @@ export interface Operation<Result, Variables> {
 
 export type RunState = "running" | "silent" | "finished" | "failed" | "killed" | "crashed" | "preempted";
 
+export type AlertSeverity = "INFO" | "WARN" | "ERROR";
+
+export type AlertDeliveryState = "waiting" | "delivered" | "failed" | "left_out";
+
 export type MetricType = "number" | "histogram" | "media" | "text" | "other";
 
 export interface ProjectItem {
